@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The contract every task family signs: what varies, what is measured, what is rewarded, how worlds step.
+
+A family is a distribution over tasks (a vector of task parameters). Its reward model is a pure function of
+signals measured after the action, so that the same code labels replay during meta-training, runs in the
+robot's reward node and judges a report. Its worlds are simulators stepped many at once; they never compute
+the reward and never show the task in the observation.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from meta_rl_core.runtime.robot_interface import RobotInterface
+    from meta_rl_core.runtime.terms import Term
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class FamilySpec:
+    """Sizes and meaning of one task family.
+
+    Attributes:
+        name: Registered name, such as `dclaw-turn`.
+        observation_dim: Length O of the observation.
+        action_dim: Length A of the action; every action lies in [-1, 1].
+        signal_names: Names of the S measured signals the reward model reads.
+        task_names: Names (with unit suffix) of the K task parameters.
+        horizon: Policy steps per episode.
+        period_s: Time between policy steps [s]; None where there is no physical time.
+        context_reward: Which reward the encoder sees; the critics always learn from the dense one.
+        robot: Joints, observation terms and action meaning, as a robot needs them; None if it cannot run on one.
+    """
+
+    name: str
+    observation_dim: int
+    action_dim: int
+    signal_names: tuple[str, ...]
+    task_names: tuple[str, ...]
+    horizon: int
+    period_s: float | None
+    context_reward: Literal["dense", "sparse"]
+    robot: RobotInterface | None = None
+
+
+class Judgement(NamedTuple):
+    """What a reward model says of one step (or of many at once)."""
+
+    reward: Array
+    """Dense reward, shape (...)."""
+    sparse_reward: Array
+    """Sparse reward, shape (...); equals `reward` for families without a sparse form."""
+    error: Array
+    """Distance to the goal in the family's unit, shape (...); for reports, never part of the context."""
+    success: NDArray[np.bool_]
+    """Whether this step counts as solved, shape (...)."""
+
+
+class RewardModel(ABC):
+    """Reward as a pure, vectorised function of measured signals and the action."""
+
+    name: str
+    signal_terms: tuple[Term, ...]
+    """How the signals are assembled from joint readings, by joint name."""
+    signal_names: tuple[str, ...]
+    task_names: tuple[str, ...]
+
+    @abstractmethod
+    def judge(self, signals: Array, actions: Array, tasks: Array) -> Judgement:
+        """Judges steps row by row; leading shapes broadcast.
+
+        Args:
+            signals: Signals measured after the action, shape (..., S).
+            actions: Normalised actions, shape (..., A).
+            tasks: Task parameters, shape (..., K).
+        """
+
+
+class WorldsStep(NamedTuple):
+    """What N worlds show after one policy step."""
+
+    observation: Array
+    """Shape (N, O)."""
+    signals: Array
+    """Measured signals for the reward model, shape (N, S)."""
+    terminal: NDArray[np.bool_]
+    """Real ends such as falls, shape (N,); reaching the horizon is not one."""
+
+
+class Worlds(ABC):
+    """N worlds of one family, stepped at once."""
+
+    count: int
+
+    @abstractmethod
+    def reset(self, tasks: Array, seeds: NDArray[np.int64]) -> Array:
+        """Starts an episode in every world.
+
+        Args:
+            tasks: Task parameters, shape (N, K).
+            seeds: One seed per world, shape (N,); a world's start depends on its own seed alone.
+
+        Returns:
+            Observations, shape (N, O).
+        """
+
+    @abstractmethod
+    def step(self, actions: Array) -> WorldsStep:
+        """Advances every world by one policy step.
+
+        Args:
+            actions: Shape (N, A), each within [-1, 1].
+
+        Raises:
+            InvalidValueError: If the shape is wrong.
+            NonFiniteError: If an action is NaN or infinite; no world moves.
+        """
+
+
+class TaskFamily(ABC):
+    """A distribution over tasks together with worlds to act in."""
+
+    spec: FamilySpec
+    reward_model: RewardModel
+
+    @abstractmethod
+    def training_tasks(self) -> Array:
+        """The fixed training tasks, shape (n, K)."""
+
+    @abstractmethod
+    def heldout_tasks(self, count: int, seed: int) -> Array:
+        """Tasks never trained on, shape (count, K); the same seed gives the same tasks."""
+
+    @abstractmethod
+    def sample_tasks(self, count: int, generator: np.random.Generator) -> Array:
+        """Fresh draws from the training distribution, shape (count, K); for families trained on more than a list."""
+
+    @abstractmethod
+    def make_worlds(self, count: int) -> Worlds:
+        """Worlds that step together; the caller owns them."""
