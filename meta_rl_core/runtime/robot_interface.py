@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""All a robot must know to run a policy: what it observes, what an action means, how often."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meta_rl_core.errors import InvalidValueError
+from meta_rl_core.runtime.action import JointPositionAction
+from meta_rl_core.runtime.fields import Fields
+from meta_rl_core.runtime.terms import Term, assemble, joints_of, needs_velocity
+
+Array = NDArray[np.float64]
+LONGEST_PERIOD_S = 10.0
+LONGEST_HORIZON = 1_000_000
+
+
+@dataclass(frozen=True)
+class RobotInterface:
+    """The contract between a policy and a robot, stored in the bundle.
+
+    Attributes:
+        observation_terms: What the observation is made of, in order.
+        action: What an action means.
+        period_s: Time between policy steps [s].
+        horizon: Policy steps per episode.
+    """
+
+    observation_terms: tuple[Term, ...]
+    action: JointPositionAction
+    period_s: float
+    horizon: int
+
+    def __post_init__(self) -> None:
+        """Checks the numbers.
+
+        Raises:
+            InvalidValueError: If there is no term, or the period or horizon is out of range.
+        """
+        object.__setattr__(self, "observation_terms", tuple(self.observation_terms))
+        if not self.observation_terms:
+            raise InvalidValueError("a robot must observe something: observation_terms is empty")
+        if not 0.0 < self.period_s <= LONGEST_PERIOD_S:
+            raise InvalidValueError(f"period_s must lie in (0, {LONGEST_PERIOD_S:g}], got {self.period_s}")
+        if not 1 <= self.horizon <= LONGEST_HORIZON:
+            raise InvalidValueError(f"horizon must lie in [1, {LONGEST_HORIZON}], got {self.horizon}")
+
+    @property
+    def action_dim(self) -> int:
+        """Number of commanded joints A."""
+        return self.action.action_dim
+
+    @property
+    def observation_dim(self) -> int:
+        """Length O of the observation."""
+        return sum(term.dimension(self.action_dim) for term in self.observation_terms)
+
+    @property
+    def joint_names(self) -> tuple[str, ...]:
+        """Every joint that must be measured, once: observed ones as mentioned, then other commanded ones."""
+        return tuple(dict.fromkeys((*joints_of(self.observation_terms), *self.action.joints)))
+
+    @property
+    def needs_velocity(self) -> bool:
+        """Whether the observation reads joint velocities."""
+        return needs_velocity(self.observation_terms)
+
+    def observe(self, position: Array, velocity: Array | None, last_action: Array) -> Array:
+        """The observation, shape (..., O).
+
+        Args:
+            position: Positions of `joint_names` [rad], shape (..., J).
+            velocity: Velocities of `joint_names` [rad/s], shape (..., J), or None if not needed.
+            last_action: Normalised action of the step before, shape (..., A); zeros at the first step.
+        """
+        return assemble(self.observation_terms, self.joint_names, position, velocity, last_action)
+
+    def command(self, action: Array, position: Array) -> Array:
+        """Command of `action.joints` [rad], shape (..., A), from positions of `joint_names` (..., J)."""
+        names = self.joint_names
+        columns = [names.index(joint) for joint in self.action.joints]
+        return self.action.decode(action, np.asarray(position, dtype=np.float64)[..., columns])
+
+    def to_dict(self) -> dict[str, Any]:
+        """The interface as a JSON object."""
+        return {
+            "observation_terms": [term.to_dict() for term in self.observation_terms],
+            "action": self.action.to_dict(),
+            "period_s": self.period_s,
+            "horizon": self.horizon,
+        }
+
+    @classmethod
+    def from_dict(cls, value: object, where: str = "robot") -> RobotInterface:
+        """Reads what `to_dict` wrote; `where` names the object in messages.
+
+        Raises:
+            InvalidValueError: If a key is missing, unknown or out of range.
+        """
+        fields = Fields(value, where)
+        interface = cls(
+            observation_terms=tuple(Term.from_fields(item) for item in fields.items("observation_terms")),
+            action=JointPositionAction.from_fields(fields.inner("action")),
+            period_s=fields.number("period_s"),
+            horizon=fields.integer("horizon", 1, LONGEST_HORIZON),
+        )
+        fields.finish()
+        return interface
