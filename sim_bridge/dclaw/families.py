@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The task families `dclaw-turn` and `dclaw-turn-sparse`."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meta_rl_core.families.dclaw_turn import (
+    DClawTurnReward,
+    heldout_targets,
+    make_spec,
+    sample_targets,
+    training_targets,
+)
+from meta_rl_core.tasks import TaskFamily
+from sim_bridge.dclaw.worlds import DClawWorlds
+
+Array = NDArray[np.float64]
+
+
+class DClawTurnFamily(TaskFamily):
+    """Turn the valve to an angle that only the reward knows."""
+
+    def __init__(self, name: str, *, sparse: bool) -> None:
+        """Names the family and decides which reward the encoder sees."""
+        self.spec = make_spec(name, sparse=sparse)
+        self.reward_model = DClawTurnReward()
+
+    def training_tasks(self) -> Array:
+        """The 100 training targets [rad], shape (100, 1)."""
+        return training_targets()
+
+    def heldout_tasks(self, count: int, seed: int) -> Array:
+        """Targets [rad] never trained on, shape (count, 1).
+
+        Raises:
+            InvalidValueError: If count or seed is negative.
+        """
+        return heldout_targets(count, seed)
+
+    def sample_tasks(self, count: int, generator: np.random.Generator) -> Array:
+        """Fresh targets [rad], uniform on the circle, shape (count, 1)."""
+        return sample_targets(count, generator)
+
+    def make_worlds(self, count: int, threads: int | None = None) -> DClawWorlds:
+        """Worlds that step together on `threads` threads (default: one per CPU)."""
+        return DClawWorlds(count, threads)
+
+
+def make_dclaw_turn() -> DClawTurnFamily:
+    """Builds `dclaw-turn`: the encoder sees ROBEL's dense reward."""
+    return DClawTurnFamily("dclaw-turn", sparse=False)
+
+
+def make_dclaw_turn_sparse() -> DClawTurnFamily:
+    """Builds `dclaw-turn-sparse`: the encoder sees reward only within 0.25 rad of the target."""
+    return DClawTurnFamily("dclaw-turn-sparse", sparse=True)
