@@ -17,25 +17,25 @@ class Fields:
         """Wraps `value`; `where` names it in messages, such as `robot.action`.
 
         Raises:
-            InvalidValueError: If `value` is not an object with text keys.
+            InvalidValueError: If `value` is not an object whose keys are printable names.
         """
-        if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
+        if not isinstance(value, Mapping) or not all(_is_name(key) for key in value):
             raise InvalidValueError(f"{where} must be an object, got {_brief(value)}")
         self.where = where
-        self._values: Mapping[str, Any] = value
+        self.values: Mapping[str, Any] = value
         self._read: set[str] = set()
 
-    def raw(self, key: str) -> Any:  # noqa: ANN401 - JSON has no narrower type
+    def raw(self, key: str) -> Any:
         """The value of `key`, of any type.
 
         Raises:
             InvalidValueError: If the key is missing.
         """
-        if key not in self._values:
-            present = ", ".join(sorted(self._values)) or "nothing"
+        if key not in self.values:
+            present = ", ".join(sorted(self.values)) or "nothing"
             raise InvalidValueError(f"{self.where} lacks {key!r}; it has {present}")
         self._read.add(key)
-        return self._values[key]
+        return self.values[key]
 
     def text(self, key: str, allowed: Sequence[str] | None = None, *, longest: int = 1000) -> str:
         """A printable string, one of `allowed` if given, of at most `longest` characters."""
@@ -51,7 +51,7 @@ class Fields:
         value = self.raw(key)
         if not isinstance(value, list | tuple) or len(value) > most:
             raise self._wrong(key, f"a list of at most {most} names", value)
-        if not all(isinstance(name, str) and 0 < len(name) <= 200 and name.isprintable() for name in value):
+        if not all(_is_name(name) for name in value):
             raise self._wrong(key, "a list of non-empty printable names", value)
         if len(set(value)) != len(value):
             raise self._wrong(key, "a list of distinct names", value)
@@ -104,7 +104,7 @@ class Fields:
         Raises:
             InvalidValueError: If there are any.
         """
-        unknown = sorted(set(self._values) - self._read)
+        unknown = sorted(set(self.values) - self._read)
         if unknown:
             known = ", ".join(sorted(self._read))
             raise InvalidValueError(
@@ -124,6 +124,10 @@ class Fields:
 
     def _wrong(self, key: str, allowed: str, value: object) -> InvalidValueError:
         return InvalidValueError(f"{self.where}.{key} must be {allowed}, got {_brief(value)}")
+
+
+def _is_name(value: object) -> bool:
+    return isinstance(value, str) and 0 < len(value) <= 200 and value.isprintable()
 
 
 def _brief(value: object) -> str:

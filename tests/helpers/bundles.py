@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Small bundles with random weights, built with NumPy alone, for tests that need a policy but no skill."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meta_rl_core.belief import TaskBelief
+from meta_rl_core.bundle import Bundle, family_fields, write_bundle
+from meta_rl_core.families import dclaw_turn
+from meta_rl_core.runtime.context import context_row
+from meta_rl_core.runtime.inference import Network, deterministic_action, gaussian_factor
+from meta_rl_core.runtime.layers import Layer, parameter_shapes
+from meta_rl_core.tasks import FamilySpec, RewardModel
+
+Array = NDArray[np.float64]
+
+
+def make_family_parts(family: str) -> tuple[FamilySpec, RewardModel]:
+    """Spec and reward model of a family, without its simulator."""
+    if family.startswith("dclaw-turn"):
+        return dclaw_turn.make_spec(family, sparse=family.endswith("sparse")), dclaw_turn.DClawTurnReward()
+    from meta_rl_core.families import point_robot
+
+    return point_robot.make_spec(family, sparse=family.startswith("sparse")), point_robot.PointRobotReward()
+
+
+def random_parts(
+    family: str = "dclaw-turn",
+    seed: int = 0,
+    *,
+    hidden: int = 16,
+    latent_dim: int = 5,
+    next_observation_in_context: bool = False,
+    prior_in_product: bool = False,
+    reward_scale_in_context: float = 0.1,
+) -> tuple[dict[str, Any], dict[str, Array], dict[str, Array]]:
+    """Manifest fields, weights and golden vectors, ready for `write_bundle`."""
+    spec, reward_model = make_family_parts(family)
+    rows = spec.observation_dim * (2 if next_observation_in_context else 1) + spec.action_dim + 1
+    actor = _layers(spec.observation_dim + latent_dim, hidden, 2 * spec.action_dim)
+    encoder = _layers(rows, hidden, 2 * latent_dim)
+    manifest_fields = {
+        "name": f"random-{family}",
+        **family_fields(spec, reward_model),
+        "latent_dim": latent_dim,
+        "prior_in_product": prior_in_product,
+        "next_observation_in_context": next_observation_in_context,
+        "reward_scale_in_context": reward_scale_in_context,
+        "networks": {
+            "actor": {"layers": [layer.to_dict() for layer in actor]},
+            "encoder": {"layers": [layer.to_dict() for layer in encoder]},
+        },
+        "provenance": {
+            "commit": "unknown",
+            "command": "tests",
+            "preset": "random",
+            "seed": seed,
+            "env_steps": 0,
+            "updates": 0,
+            "scores": {},
+            "created": "1970-01-01T00:00:00+00:00",
+        },
+    }
+    generator = np.random.default_rng(seed)
+    weights = {**_weights(actor, "actor", generator), **_weights(encoder, "encoder", generator)}
+    golden = _golden(
+        manifest_fields, Network(actor, weights, "actor"), Network(encoder, weights, "encoder"), generator
+    )
+    return manifest_fields, weights, golden
+
+
+def make_random_bundle(
+    directory: str | Path, family: str = "dclaw-turn", seed: int = 0, **options: Any
+) -> Bundle:
+    """Writes a small random bundle into `directory` and loads it; `options` as in `random_parts`."""
+    return write_bundle(directory, *random_parts(family, seed, **options))
+
+
+def _layers(inputs: int, hidden: int, outputs: int) -> tuple[Layer, ...]:
+    return (
+        Layer("linear", inputs, hidden),
+        Layer("layer_norm", hidden, hidden),
+        Layer("relu"),
+        Layer("residual", hidden, hidden, layers=(Layer("linear", hidden, hidden), Layer("relu"))),
+        Layer("linear", hidden, outputs),
+    )
+
+
+def _weights(layers: tuple[Layer, ...], prefix: str, generator: np.random.Generator) -> dict[str, Array]:
+    weights = {}
+    for name, shape in parameter_shapes(layers, prefix).items():
+        values = generator.normal(size=shape) / np.sqrt(shape[-1])
+        # Stored as float32: round now, so that the golden vectors belong to the stored weights.
+        weights[name] = values.astype(np.float32).astype(np.float64)
+    return weights
+
+
+def _golden(
+    fields: dict[str, Any], actor: Network, encoder: Network, generator: np.random.Generator
+) -> dict[str, Array]:
+    observation, action, latent = fields["observation_dim"], fields["action_dim"], fields["latent_dim"]
+
+    def draw(*shape: int) -> Array:
+        return generator.normal(size=shape).astype(np.float32).astype(np.float64)
+
+    golden = {
+        "context_observation": draw(8, 4, observation),
+        "context_action": np.tanh(draw(8, 4, action)).astype(np.float32).astype(np.float64),
+        "context_reward": draw(8, 4),
+        "context_next_observation": draw(8, 4, observation),
+        "observation": draw(8, observation),
+        "z": draw(8, latent),
+    }
+    rows = context_row(
+        golden["context_observation"],
+        golden["context_action"],
+        golden["context_reward"],
+        golden["context_next_observation"] if fields["next_observation_in_context"] else None,
+        fields["reward_scale_in_context"],
+    )
+    prior = TaskBelief.prior(latent, fields["prior_in_product"])
+    beliefs = [
+        prior.observe(m, v, transitions=4) for m, v in zip(*gaussian_factor(encoder(rows)), strict=True)
+    ]
+    golden["belief_mean"] = np.stack([belief.mean for belief in beliefs])
+    golden["belief_variance"] = np.stack([belief.variance for belief in beliefs])
+    golden["action"] = deterministic_action(
+        actor(np.concatenate([golden["observation"], golden["z"]], axis=-1))
+    )
+    return golden
