@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import re
-import sysconfig
 from pathlib import Path
 
 # The wheels were built in a container whose prefix stands in their exported CMake files, one per Python version.
@@ -41,8 +40,3 @@ def relocate_tree(venv: Path, site_packages: Path, python_include: Path) -> int:
         path.write_bytes(after.encode("utf-8"))
         changed += 1
     return changed
-
-
-def python_header_folder() -> Path:
-    """Return the folder of Python.h of the running interpreter."""
-    return Path(sysconfig.get_path("include"))

@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+# One word per job; `make` alone lists them. Continuous integration runs the same words.
+
+# Interpreter to build the environment on: make setup PYTHON=python3.12. Empty keeps the present one.
+PYTHON ?=
+# Options of the demo; an empty one leaves the command's own default.
+TASK_SEED ?=
+EPISODES ?=
+OUT ?=
+REALTIME ?=
+# Extra arguments for pytest: make pytest ARGS="tests/ros -k gate"
+ARGS ?=
+
+SETUP := $(or $(PYTHON),python3) scripts/environment.py $(if $(PYTHON),--python "$(PYTHON)")
+RUN := scripts/with_ros
+TYPED := $(wildcard benchmarks meta_rl_core scripts sim_bridge ros_ws/src/pitaya_nodes/pitaya_nodes)
+
+.PHONY: help setup setup-dev demo test pytest check lint types layering format lock clean
+
+help:
+	@echo "make setup       environment for running: Python packages, ROS 2, the ROS packages of this checkout"
+	@echo "make setup-dev   the same with torch and the tools that check the code"
+	@echo "make demo        set up, then a simulated D'Claw adapts [TASK_SEED=7 EPISODES=5 OUT=folder REALTIME=1]"
+	@echo "make test        set up, then lint, types and tests; what continuous integration runs"
+	@echo "make pytest      tests alone [ARGS=\"tests/ros -k gate\"]"
+	@echo "make check       lint, types and the import rule"
+	@echo "make format      rewrite the code in the one format"
+	@echo "make lock        choose the pinned versions anew"
+	@echo "make clean       remove everything that these words made, except run folders"
+
+setup:
+	@$(SETUP)
+
+setup-dev:
+	@$(SETUP) --dev
+
+demo: setup
+	@$(RUN) pitaya demo $(if $(TASK_SEED),--task-seed "$(TASK_SEED)") $(if $(EPISODES),--episodes "$(EPISODES)") \
+	  $(if $(OUT),--out "$(OUT)") $(if $(filter-out 0,$(REALTIME)),--realtime)
+
+# pytest comes last, so that its summary line is the last line of the output.
+test: lint types pytest
+
+check: lint types layering
+
+lint: setup-dev
+	@$(RUN) ruff check --quiet .
+	@$(RUN) ruff format --check --quiet .
+
+types: setup-dev
+	@$(RUN) mypy $(TYPED)
+
+layering: setup-dev
+	@$(RUN) python -m pytest -q tests/test_layering.py
+
+pytest: setup-dev
+	@$(RUN) python -m pytest $(ARGS)
+
+format: setup-dev
+	@$(RUN) ruff check --fix --quiet .
+	@$(RUN) ruff format .
+
+lock: setup-dev
+	@$(RUN) python -m pip install --quiet uv
+	@$(RUN) uv pip compile --universal --python-version 3.10 --no-python-downloads --upgrade --quiet \
+	  --no-header --no-annotate --extra dev --constraints requirements/pins.in --output-file requirements/constraints.txt \
+	  pyproject.toml requirements/build.txt requirements/ros-jazzy.txt
+
+clean:
+	rm -rf .venv build install log *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
