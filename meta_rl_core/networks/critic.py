@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Critics: twin action values Q(s, a, z) and the state value V(s, z)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from meta_rl_core.networks.mlp import MLP
+
+
+class TwinCritic(nn.Module):
+    """Two independent action-value networks; losses use both, targets the smaller (Fujimoto et al. 2018)."""
+
+    def __init__(
+        self,
+        observation_dim: int,
+        action_dim: int,
+        latent_dim: int,
+        hidden: Sequence[int],
+        *,
+        generator: torch.Generator,
+        layer_norm: bool = False,
+    ) -> None:
+        """Builds both networks from one generator, so they start different."""
+        super().__init__()
+        inputs = observation_dim + action_dim + latent_dim
+        self.first = MLP(inputs, hidden, 1, layer_norm=layer_norm, generator=generator)
+        self.second = MLP(inputs, hidden, 1, layer_norm=layer_norm, generator=generator)
+
+    def forward(self, observation: Tensor, action: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Both values, each of shape (...)."""
+        inputs = torch.cat([observation, action, z], dim=-1)
+        return self.first(inputs).squeeze(-1), self.second(inputs).squeeze(-1)
+
+    def smaller(self, observation: Tensor, action: Tensor, z: Tensor) -> Tensor:
+        """The smaller of both values, shape (...)."""
+        return torch.minimum(*self(observation, action, z))
+
+
+class ValueFunction(nn.Module):
+    """V(s, z), shape (...)."""
+
+    def __init__(self, observation_dim: int, latent_dim: int, hidden: Sequence[int], *, generator: torch.Generator) -> None:
+        """Builds the network."""
+        super().__init__()
+        self.network = MLP(observation_dim + latent_dim, hidden, 1, generator=generator)
+
+    def forward(self, observation: Tensor, z: Tensor) -> Tensor:
+        """The value of `observation` under hypothesis `z`."""
+        value: Tensor = self.network(torch.cat([observation, z], dim=-1)).squeeze(-1)
+        return value
+
+
+@torch.no_grad()
+def polyak_update(target: nn.Module, source: nn.Module, rate: float) -> None:
+    """Moves `target` toward `source` by the share `rate`."""
+    torch._foreach_lerp_(list(target.parameters()), list(source.parameters()), rate)

@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The context encoder: each transition becomes one Gaussian factor over the latent task variable z."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from meta_rl_core.belief import MINIMUM_VARIANCE
+from meta_rl_core.networks.mlp import MLP
+
+
+class Encoder(nn.Module):
+    """Maps a transition (s, a, r[, s']) to the mean and variance of its factor (Rakelly et al. 2019, eq. 2)."""
+
+    def __init__(
+        self, context_dim: int, latent_dim: int, hidden: Sequence[int], *, generator: torch.Generator, layer_norm: bool = False
+    ) -> None:
+        """Builds the network; `context_dim` is the length of one encoded transition."""
+        super().__init__()
+        self.latent_dim = latent_dim
+        self.network = MLP(context_dim, hidden, 2 * latent_dim, layer_norm=layer_norm, generator=generator)
+
+    def forward(self, context: Tensor) -> tuple[Tensor, Tensor]:
+        """Factor means and variances, each (..., latent), of context (..., context_dim)."""
+        mean, raw = self.network(context).float().chunk(2, dim=-1)
+        return mean, functional.softplus(raw).clamp(min=MINIMUM_VARIANCE)
+
+
+def product_of_gaussians(
+    mean: Tensor, variance: Tensor, *, prior_in_product: bool, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Posterior over z from the factors of one context per task.
+
+    Args:
+        mean: Factor means, shape (tasks, n, latent).
+        variance: Factor variances, same shape.
+        prior_in_product: Whether N(0, I) is one more factor (the paper: no).
+        mask: Optional 0/1 weights, shape (tasks, n): which transitions count.
+
+    Returns:
+        Posterior mean and variance, each (tasks, latent).
+    """
+    precision = variance.reciprocal()
+    if mask is not None:
+        precision = precision * mask.unsqueeze(-1)
+    total = precision.sum(dim=1)
+    if prior_in_product:
+        total = total + 1.0
+    return (precision * mean).sum(dim=1) / total, total.reciprocal()
+
+
+def kl_to_standard_normal(mean: Tensor, variance: Tensor) -> Tensor:
+    """KL( N(mean, variance) || N(0, I) ) summed over tasks AND latent dimensions, as the paper's code does [nat]."""
+    return 0.5 * (variance + mean.square() - 1.0 - variance.log()).sum()

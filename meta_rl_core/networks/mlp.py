@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Multi-layer perceptrons that can write themselves down as a layer list for a bundle."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+
+class MLP(nn.Module):
+    """Linear layers with ReLU between them, optionally layer-normalised.
+
+    Initialised as in the paper's published code: hidden weights uniform within +-1/sqrt(width), hidden bias
+    0.1, last layer uniform within +-`last_layer_scale`.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        hidden: Sequence[int],
+        outputs: int,
+        *,
+        layer_norm: bool = False,
+        last_layer_scale: float = 3e-3,
+        generator: torch.Generator,
+    ) -> None:
+        """Builds the layers; `generator` draws every initial weight."""
+        super().__init__()
+        layers: list[nn.Module] = []
+        width = inputs
+        for size in hidden:
+            layers.append(_linear(width, size, 1.0 / math.sqrt(size), 0.1, generator))
+            if layer_norm:
+                layers.append(nn.LayerNorm(size))
+            layers.append(nn.ReLU())
+            width = size
+        layers.append(_linear(width, outputs, last_layer_scale, None, generator))
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Maps (..., inputs) to (..., outputs).
+
+        The last layer always runs in float32: under reduced precision a value near 50 would be rounded by 0.25.
+        """
+        hidden = inputs
+        for layer in self.layers[:-1]:
+            hidden = layer(hidden)
+        with torch.autocast(hidden.device.type, enabled=False):
+            outputs: Tensor = self.layers[-1](hidden.float())
+        return outputs
+
+    def describe(self) -> list[dict[str, Any]]:
+        """The layer list a bundle stores, in order."""
+        return [_describe(layer) for layer in self.layers]
+
+    def export_weights(self, prefix: str) -> dict[str, NDArray[np.float32]]:
+        """Weights as float32 arrays named `<prefix>.<layer index>.<weight|bias>`."""
+        return {
+            f"{prefix}.{name}": value.detach().cpu().float().numpy().copy()
+            for name, value in self.layers.state_dict().items()
+        }
+
+
+def _linear(
+    inputs: int, outputs: int, weight_scale: float, bias: float | None, generator: torch.Generator
+) -> nn.Linear:
+    layer = nn.Linear(inputs, outputs)
+    with torch.no_grad():
+        layer.weight.uniform_(-weight_scale, weight_scale, generator=generator)
+        if bias is None:
+            layer.bias.uniform_(-weight_scale, weight_scale, generator=generator)
+        else:
+            layer.bias.fill_(bias)
+    return layer
+
+
+def _describe(layer: nn.Module) -> dict[str, Any]:
+    if isinstance(layer, nn.Linear):
+        return {"kind": "linear", "in": layer.in_features, "out": layer.out_features}
+    if isinstance(layer, nn.LayerNorm):
+        return {"kind": "layer_norm", "size": int(layer.normalized_shape[0]), "epsilon": layer.eps}
+    if isinstance(layer, nn.ReLU):
+        return {"kind": "relu"}
+    raise TypeError(f"a bundle cannot hold a {type(layer).__name__} layer")

@@ -1,0 +1,25 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What one gradient step eats."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from torch import Tensor
+
+
+class Batch(NamedTuple):
+    """Transitions and contexts of T tasks, B transitions and C context transitions each."""
+
+    observation: Tensor
+    """Shape (T, B, O)."""
+    action: Tensor
+    """Shape (T, B, A)."""
+    reward: Tensor
+    """Raw dense reward, shape (T, B)."""
+    next_observation: Tensor
+    """Shape (T, B, O)."""
+    terminal: Tensor
+    """1 where the episode truly ended, shape (T, B)."""
+    context: Tensor
+    """Encoder inputs, shape (T, C, context_dim)."""

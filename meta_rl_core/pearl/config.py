@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: Apache-2.0
+"""All settings of a meta-training run, checked when they are made and written beside the weights."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from meta_rl_core.errors import InvalidValueError
+
+
+@dataclass(frozen=True)
+class CollectionConfig:
+    """How transitions are gathered; counts are episodes per visited task."""
+
+    initial_prior_episodes: int = 10
+    """Episodes per training task before the first update, z drawn from the prior."""
+    tasks_per_iteration: int = 5
+    """Tasks visited in each iteration, drawn with replacement."""
+    prior_episodes: int = 2
+    """Episodes with z drawn from the prior; they fill the RL replay and the context buffer."""
+    posterior_episodes: int = 0
+    """Episodes with z inferred (after one more prior episode); they fill both."""
+    extra_posterior_episodes: int = 3
+    """The same, but kept out of the context buffer."""
+
+
+@dataclass(frozen=True)
+class EvaluationConfig:
+    """The paper's evaluation protocol."""
+
+    every_iterations: int = 1
+    tasks: int = 30
+    episodes: int = 3
+    """Episodes per task; the score is the return of the last one."""
+    exploration_episodes: int = 2
+    """Leading episodes that act on z drawn from the prior."""
+    seed: int = 7
+
+
+@dataclass(frozen=True)
+class PearlConfig:
+    """One run: which family, which mathematics, how long."""
+
+    family: str
+    preset: str = "paper"
+    seed: int = 0
+    iterations: int = 500
+    updates_per_iteration: int = 2000
+    latent_dim: int = 5
+    meta_batch: int = 16
+    """Tasks per update."""
+    batch_size: int = 256
+    """RL transitions per task and update."""
+    context_size: int = 100
+    """Context transitions per task and update."""
+    discount: float = 0.99
+    target_rate: float = 0.005
+    """Polyak rate of the target network per update."""
+    reward_scale: float = 5.0
+    """Multiplies the reward in the Bellman target only; the encoder sees the raw reward."""
+    context_reward_scale: float = 1.0
+    """Multiplies the raw reward in the encoder's input; 1 in the paper."""
+    kl_weight: float = 0.1
+    """Weight of the information bottleneck, summed over tasks and dimensions."""
+    learning_rate: float = 3e-4
+    actor_hidden: tuple[int, ...] = (300, 300, 300)
+    critic_hidden: tuple[int, ...] = (300, 300, 300)
+    encoder_hidden: tuple[int, ...] = (200, 200, 200)
+    next_observation_in_context: bool = False
+    prior_in_product: bool = False
+    layer_norm: bool = False
+    """Layer-normalised critics and encoder."""
+    method: Literal["sac_v1", "sac_v2"] = "sac_v1"
+    """sac_v1: twin Q, V and target V, fixed temperature 1 (the paper). sac_v2: twin target Q, tuned temperature."""
+    relabel: bool = False
+    """Hindsight task relabelling: every transition serves every task, its reward recomputed from measured signals."""
+    reward_prediction_weight: float = 0.0
+    """Weight of an auxiliary head that predicts the reward from (s, a, s', z); shapes z directly."""
+    target_entropy_per_action: float = -1.0
+    policy_delay: int = 1
+    """Critic updates per actor update (sac_v2)."""
+    replay_capacity: int = 1_000_000
+    context_window_visits: int = 2000
+    """How many recent task visits feed contexts when relabelling."""
+    reduced_precision: bool = False
+    """bfloat16 matrix products in updates, where the processor has them."""
+    collection: CollectionConfig = field(default_factory=CollectionConfig)
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+
+    def __post_init__(self) -> None:
+        """Checks every number.
+
+        Raises:
+            InvalidValueError: Naming the field, what was got and what is allowed.
+        """
+        for name in ("iterations", "updates_per_iteration", "latent_dim", "meta_batch", "batch_size", "context_size",
+                     "policy_delay", "replay_capacity", "context_window_visits"):  # fmt: skip
+            if getattr(self, name) < 1:
+                raise InvalidValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        for name, low, high in (("discount", 0.0, 1.0), ("target_rate", 0.0, 1.0), ("learning_rate", 0.0, 1.0)):
+            if not low < getattr(self, name) <= high:
+                raise InvalidValueError(f"{name} must lie in ({low}, {high}], got {getattr(self, name)}")
+        for name in ("kl_weight", "reward_prediction_weight"):
+            if not getattr(self, name) >= 0.0:
+                raise InvalidValueError(f"{name} must not be negative, got {getattr(self, name)}")
+        if self.evaluation.episodes <= self.evaluation.exploration_episodes:
+            raise InvalidValueError(
+                f"evaluation.episodes ({self.evaluation.episodes}) must exceed exploration_episodes "
+                f"({self.evaluation.exploration_episodes}), or nothing adapted is ever scored"
+            )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for YAML."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> PearlConfig:
+        """Rebuilds a configuration from `to_dict`.
+
+        Raises:
+            InvalidValueError: If a key is unknown.
+        """
+        known = {item.name for item in dataclasses.fields(cls)}
+        unknown = sorted(set(data) - known)
+        if unknown:
+            raise InvalidValueError(f"unknown settings {unknown}; known: {sorted(known)}")
+        values = dict(data)
+        for name in ("actor_hidden", "critic_hidden", "encoder_hidden"):
+            if name in values:
+                values[name] = tuple(values[name])
+        if "collection" in values:
+            values["collection"] = CollectionConfig(**values["collection"])
+        if "evaluation" in values:
+            values["evaluation"] = EvaluationConfig(**values["evaluation"])
+        return cls(**values)

@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Learner: collects episodes, keeps the replay and makes batches for the update."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from meta_rl_core.pearl.agent import Agent
+from meta_rl_core.pearl.batch import Batch
+from meta_rl_core.pearl.config import PearlConfig
+from meta_rl_core.pearl.episodes import Episodes
+from meta_rl_core.pearl.replay import TaskReplay
+from meta_rl_core.pearl.rollout import Explorer
+from meta_rl_core.pearl.sac_v1 import SacV1Update
+from meta_rl_core.pearl.sac_v2 import SacV2Update
+from meta_rl_core.pearl.visits import RelabelledReplay
+from meta_rl_core.tasks import Array, TaskFamily
+
+Index = NDArray[np.int64]
+UPDATES = {"sac_v1": SacV1Update, "sac_v2": SacV2Update}
+WORLDS_AT_ONCE = 100
+
+
+class Learner:
+    """Everything of a run that changes while it learns."""
+
+    def __init__(self, family: TaskFamily, config: PearlConfig) -> None:
+        """Builds networks and an empty replay; two generators, seeded by the configuration, draw everything."""
+        self.family = family
+        self.config = config
+        self.generator = np.random.Generator(np.random.PCG64(config.seed))
+        self.torch_generator = torch.Generator().manual_seed(config.seed)
+        self.agent = Agent(family.spec, config, self.torch_generator)
+        self.update = UPDATES[config.method](family.spec, config, self.agent, self.torch_generator)
+        self.explorer = Explorer(family, self.agent)
+        self.tasks = family.training_tasks()
+        self.task_tensor = torch.as_tensor(self.tasks, dtype=torch.float32)
+        self.env_steps = 0
+        self.updates = 0
+        self.replay: TaskReplay | RelabelledReplay
+        if config.relabel:
+            self.replay = RelabelledReplay(family.spec, config.replay_capacity, config.context_window_visits)
+        else:
+            self.replay = TaskReplay(family.spec, config.replay_capacity, len(self.tasks))
+
+    def collect_initial(self) -> None:
+        """Visits every training task with z from the prior before the first update."""
+        everything = np.arange(len(self.tasks))
+        for start in range(0, len(everything), WORLDS_AT_ONCE):
+            self._visit(everything[start : start + WORLDS_AT_ONCE], self.config.collection.initial_prior_episodes, 0, 0)
+
+    def collect(self) -> None:
+        """One iteration's visits: training tasks drawn uniformly with replacement."""
+        plan = self.config.collection
+        tasks = self.generator.integers(len(self.tasks), size=plan.tasks_per_iteration)
+        for task in tasks:
+            if isinstance(self.replay, TaskReplay):
+                self.replay.clear_context(int(task))
+        self._visit(tasks, plan.prior_episodes, plan.posterior_episodes, plan.extra_posterior_episodes)
+
+    def _visit(self, tasks: Index, prior: int, posterior: int, extra: int) -> None:
+        lived: list[Episodes] = []
+        for index in range(prior):
+            lived.append(self._episode(tasks, self._prior_z(len(tasks))))
+            self._keep(lived[-1], tasks, to_context=True)
+            del index
+        first_inferred = 0 if self.config.relabel else 1
+        for count, to_context in ((posterior, True), (extra, False)):
+            context = list(lived)
+            for index in range(count):
+                draw = None if self.config.relabel else self.config.context_size
+                inferred = index >= first_inferred and bool(context)
+                z = self.explorer.infer(context, "sample", self.generator, draw=draw) if inferred else self._prior_z(len(tasks))
+                episodes = self._episode(tasks, z)
+                self._keep(episodes, tasks, to_context=to_context)
+                if to_context:
+                    context.append(episodes)
+                    lived.append(episodes)
+        if isinstance(self.replay, RelabelledReplay):
+            self.replay.add_visits(lived, tasks, prior)
+
+    def _prior_z(self, count: int) -> Array:
+        return self.generator.standard_normal((count, self.config.latent_dim))
+
+    def _episode(self, tasks: Index, z: Array) -> Episodes:
+        episodes = self.explorer.episode(self.tasks[tasks], z, self.generator, deterministic=False)
+        self.env_steps += episodes.steps
+        return episodes
+
+    def _keep(self, episodes: Episodes, tasks: Index, *, to_context: bool) -> None:
+        if isinstance(self.replay, TaskReplay):
+            self.replay.add(episodes, tasks, to_context=to_context)
+
+    def learn_once(self) -> dict[str, torch.Tensor]:
+        """One gradient step on a fresh batch."""
+        self.updates += 1
+        return self.update.step(self.make_batch(), self.torch_generator)
+
+    def make_batch(self) -> Batch:
+        """Draws tasks, their contexts and, independently, their RL transitions."""
+        config = self.config
+        if isinstance(self.replay, RelabelledReplay):
+            drawn = self.replay.draw_contexts(config.meta_batch, config.context_size, len(self.tasks), self.generator)
+            tasks, context_rows = drawn.tasks, drawn.rows
+            rl_rows = self.replay.draw_rl((config.meta_batch, config.batch_size), self.generator)
+        else:
+            tasks = self.generator.integers(len(self.tasks), size=config.meta_batch)
+            context_rows = self.replay.sample_context(tasks, config.context_size, self.generator)
+            rl_rows = self.replay.sample_rl(tasks, config.batch_size, self.generator)
+        transitions = self._transitions(rl_rows, tasks)
+        context = self._transitions(context_rows, tasks)
+        sparse = self.family.spec.context_reward == "sparse"
+        encoded = self.agent.encode_context(
+            context["observation"],
+            context["action"],
+            context["sparse_reward" if sparse else "reward"],
+            context["next_observation"],
+        )
+        names = ("observation", "action", "reward", "next_observation", "terminal")
+        return Batch(*(transitions[name] for name in names), context=encoded)
+
+    def _transitions(self, rows: torch.Tensor, tasks: Index) -> dict[str, torch.Tensor]:
+        transitions = self.replay.store.gather(rows)
+        if self.config.relabel:
+            judged = self.family.reward_model.judge(
+                transitions["signals"].double().numpy(), transitions["action"].double().numpy(), self.tasks[tasks][:, None, :]
+            )
+            transitions["reward"] = torch.as_tensor(judged.reward, dtype=torch.float32)
+            transitions["sparse_reward"] = torch.as_tensor(judged.sparse_reward, dtype=torch.float32)
+        return transitions

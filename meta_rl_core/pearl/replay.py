@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Replay: one flat ring of transitions as tensors, indexed per task or per visit.
+
+Two ways to draw from it. `TaskReplay` keeps the paper's books: an RL set per task that is never cleared and a
+context set per task that is cleared whenever the task is visited again. `RelabelledReplay` keeps none: every
+transition serves every task, its reward recomputed from the measured signals.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from meta_rl_core.pearl.episodes import Episodes
+from meta_rl_core.tasks import FamilySpec
+
+FIELDS = ("observation", "action", "next_observation", "signals", "reward", "sparse_reward", "terminal")
+
+
+class TransitionStore:
+    """A ring of transitions; the oldest are overwritten when it is full."""
+
+    def __init__(self, spec: FamilySpec, capacity: int) -> None:
+        """Reserves room for `capacity` transitions (virtual until filled)."""
+        self.capacity = capacity
+        self.size = 0
+        self.total = 0
+        widths = {
+            "observation": (spec.observation_dim,),
+            "action": (spec.action_dim,),
+            "next_observation": (spec.observation_dim,),
+            "signals": (len(spec.signal_names),),
+        }
+        self.columns: dict[str, Tensor] = {
+            name: torch.zeros((capacity, *widths.get(name, ())), dtype=torch.float32) for name in FIELDS
+        }
+
+    def append(self, episodes: Episodes) -> NDArray[np.int64]:
+        """Stores every valid transition, world by world, in order.
+
+        Returns:
+            Where each stands, flattened over (world, step) of the valid ones.
+        """
+        valid = episodes.valid
+        count = int(valid.sum())
+        positions = (self.total + np.arange(count)) % self.capacity
+        rows = torch.from_numpy(positions)
+        for name, column in self.columns.items():
+            values = np.asarray(getattr(episodes, name)[valid], dtype=np.float32)
+            column[rows] = torch.from_numpy(values)
+        self.total += count
+        self.size = min(self.capacity, self.total)
+        return positions
+
+    def gather(self, rows: Tensor) -> dict[str, Tensor]:
+        """Transitions at `rows` of any shape; one gather for all tasks."""
+        return {name: column[rows] for name, column in self.columns.items()}
+
+    def state(self) -> dict[str, Tensor]:
+        """Filled part of every column, for checkpoints."""
+        return {name: column[: self.size].clone() for name, column in self.columns.items()}
+
+    def restore(self, state: dict[str, Tensor], total: int) -> None:
+        """Puts back what `state` returned."""
+        self.size = len(state["reward"])
+        self.total = total
+        for name, column in self.columns.items():
+            column[: self.size] = state[name]
+
+
+class TaskReplay:
+    """The paper's books: RL set and context set per task."""
+
+    def __init__(self, spec: FamilySpec, capacity: int, tasks: int) -> None:
+        """Empty books for `tasks` training tasks."""
+        self.store = TransitionStore(spec, capacity)
+        self.rl_rows: list[NDArray[np.int64]] = [np.empty(0, np.int64) for _ in range(tasks)]
+        self.context_rows: list[NDArray[np.int64]] = [np.empty(0, np.int64) for _ in range(tasks)]
+
+    def clear_context(self, task: int) -> None:
+        """Forgets the context of `task`; its RL set stays."""
+        self.context_rows[task] = np.empty(0, np.int64)
+
+    def add(self, episodes: Episodes, tasks: NDArray[np.int64], *, to_context: bool) -> None:
+        """Stores episodes of `tasks` (N,); always in the RL sets, by option in the context sets."""
+        positions = self.store.append(episodes)
+        ends = np.cumsum(episodes.valid.sum(axis=1))
+        for task, rows in zip(tasks, np.split(positions, ends[:-1]), strict=True):
+            self.rl_rows[task] = np.concatenate([self.rl_rows[task], rows])[-self.store.capacity :]
+            if to_context:
+                self.context_rows[task] = np.concatenate([self.context_rows[task], rows])
+
+    def sample_rl(self, tasks: NDArray[np.int64], count: int, generator: np.random.Generator) -> Tensor:
+        """Rows (T, count) drawn with replacement from the tasks' RL sets."""
+        return _draw([self.rl_rows[task] for task in tasks], count, generator)
+
+    def sample_context(self, tasks: NDArray[np.int64], count: int, generator: np.random.Generator) -> Tensor:
+        """Rows (T, count) drawn with replacement from the tasks' context sets, independently of the RL rows."""
+        return _draw([self.context_rows[task] for task in tasks], count, generator)
+
+
+def _draw(sets: list[NDArray[np.int64]], count: int, generator: np.random.Generator) -> Tensor:
+    drawn = np.stack([rows[generator.integers(len(rows), size=count)] for rows in sets])
+    return torch.from_numpy(drawn)

@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Acting in many worlds at once with the networks in training."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from meta_rl_core.errors import NonFiniteError
+from meta_rl_core.pearl.agent import Agent
+from meta_rl_core.pearl.episodes import Episodes
+from meta_rl_core.tasks import Array, TaskFamily, Worlds
+
+SEED_LIMIT = 2**31
+
+
+class Explorer:
+    """Rolls episodes of one family; keeps the worlds it has built, by their number."""
+
+    def __init__(self, family: TaskFamily, agent: Agent) -> None:
+        """Acts with `agent` in worlds of `family`."""
+        self.family = family
+        self.agent = agent
+        self._worlds: dict[int, Worlds] = {}
+
+    @torch.no_grad()
+    def episode(
+        self, tasks: Array, z: Array, generator: np.random.Generator, *, deterministic: bool
+    ) -> Episodes:
+        """One episode in each of N worlds.
+
+        Args:
+            tasks: Task parameters, shape (N, K).
+            z: Hypothesis each world acts on, shape (N, latent).
+            generator: Draws start states and action noise.
+            deterministic: Act on tanh of the mean instead of a sample.
+
+        Raises:
+            NonFiniteError: If a world shows NaN or infinity.
+        """
+        count = len(tasks)
+        if count not in self._worlds:
+            self._worlds[count] = self.family.make_worlds(count)
+        worlds = self._worlds[count]
+        spec, latent = self.family.spec, torch.as_tensor(z, dtype=torch.float32)
+        record = _empty(count, spec.horizon, spec.observation_dim, spec.action_dim, len(spec.signal_names))
+        observation = worlds.reset(tasks, generator.integers(SEED_LIMIT, size=count))
+        alive = np.ones(count, dtype=bool)
+        for step in range(spec.horizon):
+            action = self._act(observation, latent, generator, deterministic)
+            result = worlds.step(action)
+            record.observation[:, step] = observation
+            record.action[:, step] = action
+            record.next_observation[:, step] = result.observation
+            record.signals[:, step] = result.signals
+            record.terminal[:, step] = result.terminal
+            record.valid[:, step] = alive
+            alive = alive & ~result.terminal
+            observation = result.observation
+            if not alive.any():
+                break
+        return self._judge(record, tasks)
+
+    def _act(
+        self, observation: Array, z: torch.Tensor, generator: np.random.Generator, deterministic: bool
+    ) -> Array:
+        mean, log_std = self.agent.actor(torch.as_tensor(observation, dtype=torch.float32), z)
+        if not deterministic:
+            noise = generator.standard_normal(mean.shape)
+            mean = mean + log_std.exp() * torch.as_tensor(noise, dtype=torch.float32)
+        return torch.tanh(mean).double().numpy()
+
+    def _judge(self, record: Episodes, tasks: Array) -> Episodes:
+        judged = self.family.reward_model.judge(record.signals, record.action, tasks[:, None, :])
+        if not (np.isfinite(judged.reward).all() and np.isfinite(record.next_observation).all()):
+            raise NonFiniteError(f"worlds of {self.family.spec.name!r} showed NaN or infinity; check the simulator")
+        record.reward[:] = judged.reward
+        record.sparse_reward[:] = judged.sparse_reward
+        record.error[:] = judged.error
+        record.success[:] = judged.success
+        return record
+
+    @torch.no_grad()
+    def infer(
+        self, episodes: list[Episodes], sampling: Literal["sample", "mean"], generator: np.random.Generator,
+        *, draw: int | None = None,
+    ) -> Array:  # fmt: skip
+        """z for each world, shape (N, latent), from the posterior given `episodes`.
+
+        Args:
+            episodes: Context, in the order lived; none means the prior.
+            sampling: A sample of the posterior, or its mean.
+            generator: Draws the sample and, with `draw`, the context subset.
+            draw: Use this many context transitions drawn with replacement (the paper's collection) instead of all.
+        """
+        kind = self.family.spec.context_reward
+        parts = [
+            self.agent.encode_context(
+                *(torch.as_tensor(x, dtype=torch.float32) for x in (e.observation, e.action, e.context_reward(kind), e.next_observation))
+            )
+            for e in episodes
+        ]
+        context = torch.cat(parts, dim=1)
+        valid = np.concatenate([e.valid for e in episodes], axis=1)
+        means, variances = [], []
+        for world in range(len(valid)):
+            rows = np.flatnonzero(valid[world])
+            if draw is not None:
+                rows = rows[generator.integers(len(rows), size=draw)]
+            mean, variance = self.agent.posterior(context[world : world + 1, torch.from_numpy(rows)])
+            means.append(mean[0].double().numpy())
+            variances.append(variance[0].double().numpy())
+        mean, std = np.stack(means), np.sqrt(np.stack(variances))
+        return mean if sampling == "mean" else mean + std * generator.standard_normal(mean.shape)
+
+
+def _empty(count: int, horizon: int, observations: int, actions: int, signals: int) -> Episodes:
+    def zeros(*shape: int) -> Array:
+        return np.zeros((count, horizon, *shape))
+
+    def flags() -> NDArray[np.bool_]:
+        return np.zeros((count, horizon), dtype=bool)
+
+    return Episodes(
+        observation=zeros(observations), action=zeros(actions), next_observation=zeros(observations),
+        signals=zeros(signals), reward=zeros(), sparse_reward=zeros(), error=zeros(),
+        success=flags(), terminal=flags(), valid=flags(),
+    )  # fmt: skip

@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One gradient step of PEARL as published: SAC with twin Q, V and a target V at fixed temperature.
+
+Rakelly et al. 2019, algorithm 1, with the order and gradient routes of the published code: z reaches the encoder
+only through the Q regression and the information bottleneck; actor, V and the minimum of both Qs see z detached.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from meta_rl_core.networks.critic import TwinCritic, ValueFunction, polyak_update
+from meta_rl_core.networks.encoder import kl_to_standard_normal
+from meta_rl_core.pearl.agent import Agent
+from meta_rl_core.pearl.batch import Batch
+from meta_rl_core.pearl.config import PearlConfig
+from meta_rl_core.tasks import FamilySpec
+
+ACTION_REGULARISATION = 1e-3
+"""Weight of the squared pre-tanh mean and of the squared log std in the actor loss."""
+
+
+class SacV1Update(nn.Module):
+    """Networks, optimisers and the update of the `paper` preset."""
+
+    def __init__(self, spec: FamilySpec, config: PearlConfig, agent: Agent, generator: torch.Generator) -> None:
+        """Builds critics and one Adam optimiser per network."""
+        super().__init__()
+        self.config = config
+        self.agent = agent
+        self.critic = TwinCritic(
+            spec.observation_dim, spec.action_dim, config.latent_dim, config.critic_hidden,
+            layer_norm=config.layer_norm, generator=generator,
+        )  # fmt: skip
+        self.value = ValueFunction(spec.observation_dim, config.latent_dim, config.critic_hidden, generator=generator)
+        self.target_value = copy.deepcopy(self.value).requires_grad_(False)
+        self.updates = 0
+        rate = config.learning_rate
+        self.encoder_optimiser = torch.optim.Adam(agent.encoder.parameters(), lr=rate)
+        self.critic_optimiser = torch.optim.Adam(self.critic.parameters(), lr=rate)
+        self.value_optimiser = torch.optim.Adam(self.value.parameters(), lr=rate)
+        self.actor_optimiser = torch.optim.Adam(agent.actor.parameters(), lr=rate)
+
+    def optimisers(self) -> dict[str, torch.optim.Optimizer]:
+        """Every optimiser by name, for checkpoints."""
+        return {
+            "encoder": self.encoder_optimiser,
+            "critic": self.critic_optimiser,
+            "value": self.value_optimiser,
+            "actor": self.actor_optimiser,
+        }
+
+    def step(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+        """Updates every network once.
+
+        Returns:
+            Scalar losses by name, detached.
+        """
+        self.updates += 1
+        mean, variance = self.agent.posterior(batch.context)
+        noise = torch.randn(mean.shape, generator=generator, device=mean.device)
+        z = (mean + variance.sqrt() * noise).unsqueeze(1).expand(-1, batch.observation.shape[1], -1)
+        bottleneck = self.config.kl_weight * kl_to_standard_normal(mean, variance)
+        critic_loss = self._critic_loss(batch, z)
+        self._apply(bottleneck + critic_loss, self.critic_optimiser, self.encoder_optimiser)
+        losses = self._actor_and_value_step(batch, z.detach(), generator)
+        polyak_update(self.target_value, self.value, self.config.target_rate)
+        losses.update(
+            critic_loss=critic_loss.detach(),
+            kl_per_task=(bottleneck.detach() / max(self.config.kl_weight, 1e-12)) / mean.shape[0],
+            posterior_variance=variance.detach().mean(),
+        )
+        return losses
+
+    def _critic_loss(self, batch: Batch, z: Tensor) -> Tensor:
+        with torch.no_grad():
+            bootstrap = self.target_value(batch.next_observation, z.detach())
+            target = self.config.reward_scale * batch.reward
+            target = target + (1.0 - batch.terminal) * self.config.discount * bootstrap
+        first, second = self.critic(batch.observation, batch.action, z)
+        return functional.mse_loss(first, target) + functional.mse_loss(second, target)
+
+    def _actor_and_value_step(self, batch: Batch, z: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+        noise = torch.randn(batch.action.shape, generator=generator, device=z.device)
+        sample = self.agent.actor.sample(batch.observation, z, noise)
+        self.critic.requires_grad_(False)
+        smaller = self.critic.smaller(batch.observation, sample.action, z)
+        self.critic.requires_grad_(True)
+        value_loss = functional.mse_loss(self.value(batch.observation, z), (smaller - sample.log_prob).detach())
+        regularisation = ACTION_REGULARISATION * (sample.mean.square().mean() + sample.log_std.square().mean())
+        actor_loss = (sample.log_prob - smaller).mean() + regularisation
+        self._apply(value_loss, self.value_optimiser)
+        self._apply(actor_loss, self.actor_optimiser)
+        return {"value_loss": value_loss.detach(), "actor_loss": actor_loss.detach(), "entropy": -sample.log_prob.detach().mean()}
+
+    @staticmethod
+    def _apply(loss: Tensor, *optimisers: Any) -> None:  # noqa: ANN401 - torch's optimiser base is untyped
+        for optimiser in optimisers:
+            optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        for optimiser in optimisers:
+            optimiser.step()

@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One gradient step of the `fast` preset: twin target Qs, tuned temperature, reward prediction.
+
+Differs from the paper where measurement justifies it: no V network (Haarnoja et al. 2018b), layer-normalised
+critics, and a head that predicts the reward from (s, a, s', z), which teaches the encoder what distinguishes
+tasks long before the Bellman error does (as in VariBAD, Zintgraf et al. 2020).
+"""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from meta_rl_core.networks.critic import TwinCritic, polyak_update
+from meta_rl_core.networks.encoder import kl_to_standard_normal
+from meta_rl_core.networks.mlp import MLP
+from meta_rl_core.pearl.agent import Agent
+from meta_rl_core.pearl.batch import Batch
+from meta_rl_core.pearl.config import PearlConfig
+from meta_rl_core.tasks import FamilySpec
+
+
+class SacV2Update(nn.Module):
+    """Networks, optimisers and the update of the `fast` preset."""
+
+    def __init__(self, spec: FamilySpec, config: PearlConfig, agent: Agent, generator: torch.Generator) -> None:
+        """Builds critics, the reward head and the temperature."""
+        super().__init__()
+        self.config = config
+        self.agent = agent
+        self.critic = TwinCritic(
+            spec.observation_dim, spec.action_dim, config.latent_dim, config.critic_hidden,
+            layer_norm=config.layer_norm, generator=generator,
+        )  # fmt: skip
+        self.target_critic = copy.deepcopy(self.critic).requires_grad_(False)
+        head_inputs = 2 * spec.observation_dim + spec.action_dim + config.latent_dim
+        self.reward_head = MLP(head_inputs, config.encoder_hidden, 1, layer_norm=config.layer_norm, generator=generator)
+        self.log_temperature = nn.Parameter(torch.zeros(()))
+        self.target_entropy = config.target_entropy_per_action * spec.action_dim
+        shared = [*agent.encoder.parameters(), *self.critic.parameters(), *self.reward_head.parameters()]
+        self.critic_optimiser = torch.optim.Adam(shared, lr=config.learning_rate, fused=True)
+        self.actor_optimiser = torch.optim.Adam(agent.actor.parameters(), lr=config.learning_rate, fused=True)
+        self.temperature_optimiser = torch.optim.Adam([self.log_temperature], lr=config.learning_rate)
+        self.updates = 0
+
+    def optimisers(self) -> dict[str, torch.optim.Optimizer]:
+        """Every optimiser by name, for checkpoints."""
+        return {
+            "critic": self.critic_optimiser,
+            "actor": self.actor_optimiser,
+            "temperature": self.temperature_optimiser,
+        }
+
+    def step(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+        """Updates encoder and critics, every `policy_delay`-th time also actor and temperature.
+
+        Returns:
+            Scalar losses by name, detached.
+        """
+        latent_noise, action_noise, next_noise = self._draw_noise(batch, generator)
+        losses, z = self.critic_losses(batch, latent_noise, next_noise)
+        loss = losses["critic_loss"] + self.config.kl_weight * losses["kl_per_task"]
+        loss = loss + self.config.reward_prediction_weight * losses["reward_loss"]
+        self.critic_optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.critic_optimiser.step()
+        self.updates += 1
+        if self.updates % self.config.policy_delay == 0:
+            losses.update(self._actor_step(batch.observation, z.detach(), action_noise))
+        polyak_update(self.target_critic, self.critic, self.config.target_rate)
+        return {name: value.detach() for name, value in losses.items()}
+
+    def _draw_noise(self, batch: Batch, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        latent = (len(batch.context), self.config.latent_dim)
+        device = batch.action.device
+        return (
+            torch.randn(latent, generator=generator, device=device),
+            torch.randn(batch.action.shape, generator=generator, device=device),
+            torch.randn(batch.action.shape, generator=generator, device=device),
+        )
+
+    def critic_losses(self, batch: Batch, latent_noise: Tensor, next_noise: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+        """Everything the encoder and the critics learn from.
+
+        Args:
+            batch: Transitions and contexts of T tasks.
+            latent_noise: Standard normal, shape (T, latent).
+            next_noise: Standard normal, shape (T, B, A).
+
+        Returns:
+            Losses by name and the sampled z, shape (T, 1, latent).
+        """
+        with torch.autocast(batch.observation.device.type, torch.bfloat16, enabled=self.config.reduced_precision):
+            mean, variance = self.agent.posterior(batch.context)
+            z = (mean + variance.sqrt() * latent_noise).unsqueeze(1)
+            rows = z.expand(-1, batch.observation.shape[1], -1)
+            losses = {
+                "kl_per_task": kl_to_standard_normal(mean, variance) / mean.shape[0],
+                "critic_loss": self._critic_loss(batch, rows, next_noise),
+                "reward_loss": self._reward_loss(batch, rows),
+                "posterior_variance": variance.mean(),
+            }
+        return losses, z
+
+    def _critic_loss(self, batch: Batch, z: Tensor, noise: Tensor) -> Tensor:
+        with torch.no_grad():
+            following = self.agent.actor.sample(batch.next_observation, z, noise)
+            bootstrap = self.target_critic.smaller(batch.next_observation, following.action, z)
+            bootstrap = bootstrap - self.log_temperature.exp() * following.log_prob
+            target = self.config.reward_scale * batch.reward
+            target = target + (1.0 - batch.terminal) * self.config.discount * bootstrap
+        first, second = self.critic(batch.observation, batch.action, z)
+        return functional.mse_loss(first, target) + functional.mse_loss(second, target)
+
+    def _reward_loss(self, batch: Batch, z: Tensor) -> Tensor:
+        if self.config.reward_prediction_weight == 0.0:
+            return torch.zeros((), device=z.device)
+        inputs = torch.cat([batch.observation, batch.action, batch.next_observation, z], dim=-1)
+        return functional.mse_loss(self.reward_head(inputs).squeeze(-1), self.config.reward_scale * batch.reward)
+
+    def actor_losses(self, observation: Tensor, z: Tensor, noise: Tensor) -> dict[str, Tensor]:
+        """What the actor learns from; the critics' own gradients are left alone by the caller.
+
+        Args:
+            observation: Shape (T, B, O).
+            z: Detached hypotheses, shape (T, 1, latent).
+            noise: Standard normal, shape (T, B, A).
+        """
+        with torch.autocast(observation.device.type, torch.bfloat16, enabled=self.config.reduced_precision):
+            rows = z.expand(-1, observation.shape[1], -1)
+            sample = self.agent.actor.sample(observation, rows, noise)
+            smaller = self.critic.smaller(observation, sample.action, rows)
+        temperature = self.log_temperature.exp().detach()
+        loss = (temperature * sample.log_prob - smaller).mean()
+        return {"actor_loss": loss, "entropy": -sample.log_prob.mean(), "temperature": temperature}
+
+    def _actor_step(self, observation: Tensor, z: Tensor, noise: Tensor) -> dict[str, Tensor]:
+        losses = self.actor_losses(observation, z, noise)
+        self.actor_optimiser.zero_grad(set_to_none=True)
+        # Only the actor's weights may collect gradients; the critics are a fixed judge here.
+        losses["actor_loss"].backward(inputs=list(self.agent.actor.parameters()))  # type: ignore[no-untyped-call]
+        self.actor_optimiser.step()
+        excess = self.target_entropy - losses["entropy"].detach()
+        self.temperature_optimiser.zero_grad(set_to_none=True)
+        (-self.log_temperature * excess).backward()  # type: ignore[no-untyped-call]
+        self.temperature_optimiser.step()
+        return losses

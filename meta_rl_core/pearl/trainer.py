@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The meta-training loop: collect, update, evaluate, log, checkpoint."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import yaml
+from safetensors.torch import save_file
+
+from meta_rl_core.errors import CheckpointError, TrainingDivergedError
+from meta_rl_core.pearl.checkpoint import load_checkpoint, save_checkpoint
+from meta_rl_core.pearl.config import PearlConfig
+from meta_rl_core.pearl.evaluation import Evaluation, evaluate
+from meta_rl_core.pearl.learner import Learner
+from meta_rl_core.pearl.logs import RunLog, progress_bar
+from meta_rl_core.tasks import TaskFamily
+
+EVALUATION_STREAM = 0x5EED
+
+
+class Trainer:
+    """One run in one directory."""
+
+    def __init__(
+        self,
+        family: TaskFamily,
+        config: PearlConfig,
+        directory: Path,
+        *,
+        resume: bool = False,
+        checkpoint_every_s: float = 300.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Prepares the run directory and, with `resume`, goes back to its checkpoint.
+
+        Raises:
+            CheckpointError: If the directory holds a run and `resume` is off, or cannot be resumed.
+        """
+        self.config = config
+        self.directory = directory
+        self.learner = Learner(family, config)
+        self.checkpoint_every_s = checkpoint_every_s
+        self._clock = clock
+        self.progress: dict[str, Any] = {"iteration": 0, "wall_s": 0.0, "best": None}
+        if resume:
+            self.progress = load_checkpoint(self.learner, directory / "checkpoint")
+        elif (directory / "progress.csv").exists():
+            raise CheckpointError(f"{directory} already holds a run; pass --resume to go on with it or choose another --out")
+        directory.mkdir(parents=True, exist_ok=True)
+        (directory / "config.yaml").write_text(yaml.safe_dump(_plain(config.to_dict()), sort_keys=False))
+        self._log = RunLog(directory, resume_at_updates=self.learner.updates)
+        self._resumed_at = clock()
+        self._last_checkpoint = clock()
+
+    def run(self) -> None:
+        """Trains to the configured number of iterations; Ctrl-C saves and ends cleanly.
+
+        Raises:
+            TrainingDivergedError: Naming the loss that was not finite; the last checkpoint is kept.
+        """
+        config, learner = self.config, self.learner
+        with progress_bar() as bar:
+            task = bar.add_task(config.family, total=config.iterations, completed=self.progress["iteration"], scores="")
+            try:
+                if self.progress["iteration"] == 0:
+                    learner.collect_initial()
+                while self.progress["iteration"] < config.iterations:
+                    learner.collect()
+                    losses = self._learn()
+                    self.progress["iteration"] += 1
+                    if self.progress["iteration"] % config.evaluation.every_iterations == 0:
+                        bar.update(task, scores=self._evaluate(losses))
+                    bar.update(task, completed=self.progress["iteration"])
+                    if self._clock() - self._last_checkpoint > self.checkpoint_every_s:
+                        self.save()
+            except KeyboardInterrupt:
+                bar.console.print("interrupted; going back to it with --resume loses nothing since the last iteration")
+            self.save()
+        self._log.close()
+
+    def save(self) -> None:
+        """Writes the checkpoint."""
+        self.progress["wall_s"] = self._wall_s()
+        self._resumed_at = self._last_checkpoint = self._clock()
+        save_checkpoint(self.learner, self.directory / "checkpoint", self.progress)
+
+    def _wall_s(self) -> float:
+        return float(self.progress["wall_s"] + self._clock() - self._resumed_at)
+
+    def _learn(self) -> dict[str, float]:
+        sums: dict[str, torch.Tensor] = {}
+        counts: dict[str, int] = {}
+        for _ in range(self.config.updates_per_iteration):
+            for name, value in self.learner.learn_once().items():
+                sums[name] = sums.get(name, torch.zeros(())) + value
+                counts[name] = counts.get(name, 0) + 1
+        means = {name: float(total) / counts[name] for name, total in sums.items()}
+        broken = sorted(name for name, value in means.items() if not math.isfinite(value))
+        if broken:
+            raise TrainingDivergedError(
+                f"{', '.join(broken)} stopped being finite at update {self.learner.updates}; the last good checkpoint "
+                f"is {self.directory / 'checkpoint'}; lower the learning rate or the reward scale and resume"
+            )
+        return means
+
+    def _evaluate(self, losses: dict[str, float]) -> str:
+        config, learner = self.config.evaluation, self.learner
+        generator = np.random.Generator(np.random.PCG64([config.seed, EVALUATION_STREAM]))
+        tasks = learner.family.heldout_tasks(config.tasks, config.seed)
+        result = evaluate(
+            learner.explorer,
+            tasks,
+            episodes=config.episodes,
+            exploration_episodes=config.exploration_episodes,
+            generator=generator,
+        )
+        scores = _scores(result)
+        self._log.add(
+            {
+                "iteration": self.progress["iteration"],
+                "env_steps": learner.env_steps,
+                "updates": learner.updates,
+                "wall_s": self._wall_s(),
+                **scores,
+                **dict(sorted(losses.items())),
+            }
+        )
+        self._keep_best(scores)
+        return (
+            f"steps {learner.env_steps:,}  return {scores['return_first']:.1f} -> {scores['return_adapted']:.1f}  "
+            f"solved {scores['success_first']:.2f} -> {scores['success_adapted']:.2f}"
+        )
+
+    def _keep_best(self, scores: dict[str, float]) -> None:
+        sparse = self.learner.family.spec.context_reward == "sparse"
+        main = scores["sparse_adapted" if sparse else "return_adapted"]
+        rank = [scores["success_adapted"], main]
+        if self.progress["best"] is None or rank >= self.progress["best"]["rank"]:
+            self.progress["best"] = {"rank": rank, "iteration": self.progress["iteration"], "scores": scores}
+            best = self.directory / "best"
+            best.mkdir(exist_ok=True)
+            save_file(
+                {name: value.clone() for name, value in self.learner.agent.state_dict().items()},
+                best / "agent.safetensors",
+            )
+            counters = {"env_steps": self.learner.env_steps, "updates": self.learner.updates}
+            (best / "scores.json").write_text(json.dumps({**counters, **self.progress["best"]}, indent=1))
+
+
+def _scores(result: Evaluation) -> dict[str, float]:
+    columns = {
+        "return": result.returns,
+        "sparse": result.sparse_returns,
+        "success": result.final_success,
+        "error": result.final_error,
+    }
+    means = {}
+    for name, values in columns.items():
+        means[f"{name}_first"] = float(values[:, 0].mean())
+        means[f"{name}_adapted"] = float(values[:, -1].mean())
+    return means
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401 - any nesting of plain data
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, tuple | list) else value

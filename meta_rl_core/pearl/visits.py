@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Visits for hindsight task relabelling: which stored episodes may serve as whose context.
+
+A visit is what a robot lives through on one task: prior episodes (z from the prior, hence independent of the
+task), then posterior episodes. Prior episodes are honest context for ANY task once their reward is recomputed;
+posterior episodes only for the visit's own task, since the behaviour already depends on it.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from meta_rl_core.pearl.episodes import Episodes
+from meta_rl_core.pearl.replay import TransitionStore
+from meta_rl_core.tasks import FamilySpec
+
+Index = NDArray[np.int64]
+
+
+class ContextDraw(NamedTuple):
+    """Contexts and the tasks they speak of."""
+
+    tasks: Index
+    """Training task of each row, shape (T,)."""
+    rows: Tensor
+    """Store rows, shape (T, C)."""
+
+
+class RelabelledReplay:
+    """Every transition serves every task; contexts come from recent visits."""
+
+    def __init__(self, spec: FamilySpec, capacity: int, window: int) -> None:
+        """Keeps the newest `window` visits as sources of context."""
+        self.store = TransitionStore(spec, capacity)
+        self.window = window
+        self.tasks: list[int] = []
+        self.episodes: list[list[Index]] = []
+        self.prior_counts: list[int] = []
+
+    def add_visits(self, episodes: list[Episodes], tasks: Index, prior_episodes: int) -> None:
+        """Stores the episodes of N worlds, in the order lived; the first `prior_episodes` acted on prior z."""
+        rows: list[list[Index]] = [[] for _ in tasks]
+        for episode in episodes:
+            positions = self.store.append(episode)
+            ends = np.cumsum(episode.valid.sum(axis=1))
+            for world, part in enumerate(np.split(positions, ends[:-1])):
+                rows[world].append(part)
+        self.tasks.extend(int(task) for task in tasks)
+        self.episodes.extend(rows)
+        self.prior_counts.extend([prior_episodes] * len(tasks))
+        for kept in (self.tasks, self.episodes, self.prior_counts):
+            del kept[: -self.window]
+
+    def draw_contexts(
+        self, count: int, size: int, training_tasks: int, generator: np.random.Generator
+    ) -> ContextDraw:
+        """Contexts for `count` tasks of `size` transitions each, drawn with replacement from the newest visits.
+
+        Half of the rows relabel a prior prefix to a random training task, half continue a visit on its own task.
+        """
+        tasks = generator.integers(training_tasks, size=count)
+        rows = np.empty((count, size), np.int64)
+        for index in range(count):
+            visit = int(generator.integers(len(self.tasks)))
+            available = self.prior_counts[visit]
+            if generator.random() < 0.5:
+                tasks[index] = self.tasks[visit]
+                available = len(self.episodes[visit])
+            length = int(generator.integers(1, available + 1))
+            pool = np.concatenate(self.episodes[visit][:length])
+            rows[index] = pool[generator.integers(len(pool), size=size)]
+        return ContextDraw(tasks, torch.from_numpy(rows))
+
+    def draw_rl(self, shape: tuple[int, int], generator: np.random.Generator) -> Tensor:
+        """Rows drawn uniformly from the whole store."""
+        return torch.from_numpy(generator.integers(self.store.size, size=shape))
