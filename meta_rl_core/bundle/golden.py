@@ -36,9 +36,10 @@ class GoldenErrors(NamedTuple):
 def check_golden_shapes(manifest: Manifest, shapes: Mapping[str, tuple[int, ...]]) -> None:
     """Checks names and shapes of the golden tensors.
 
-    With N contexts of T transitions and M actions: `context_observation`, `context_next_observation` (N, T, O),
-    `context_action` (N, T, A), `context_reward` (N, T) (raw, before `reward_scale_in_context`), `belief_mean`
-    and `belief_variance` (N, latent); `observation` (M, O), `z` (M, latent), `action` (M, A).
+    With N contexts of T transitions and M actions: `context_observation` (N, T, O), `context_action`
+    (N, T, A), `context_reward` (N, T), raw, before `reward_scale_in_context`; `context_next_observation`
+    (N, T, O); `belief_mean` and `belief_variance` (N, latent); `observation` (M, O), `z` (M, latent),
+    `action` (M, A).
 
     Raises:
         InvalidValueError: If one is missing, unknown or of another shape.
@@ -116,7 +117,8 @@ def _compare(name: str, got: Array, expected: Array, relative: float) -> float:
     difference = np.abs(got - expected)
     if not (difference <= ABSOLUTE_TOLERANCE + relative * np.abs(expected)).all():
         raise BundleError(
-            f"golden vectors: {name} is off by up to {np.nanmax(difference):.3g}, allowed "
-            f"{ABSOLUTE_TOLERANCE:g} plus {relative:g} of the value: these weights do not do here what they did when exported"
+            f"golden vectors: {name} is off by up to {np.nanmax(difference):.3g}, allowed are "
+            f"{ABSOLUTE_TOLERANCE:g} plus {relative:g} of the value: "
+            "these weights do not do here what they did when exported"
         )
     return float(difference.max())
