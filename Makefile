@@ -63,7 +63,7 @@ format: setup-dev
 lock: setup-dev
 	@$(RUN) python -m pip install --quiet uv
 	@$(RUN) uv pip compile --universal --python-version 3.10 --no-python-downloads --upgrade --quiet \
-	  --no-header --no-annotate --extra dev --constraints requirements/pins.in --output-file requirements/constraints.txt \
+	  --custom-compile-command "make lock" --no-annotate --extra dev --constraints requirements/pins.in --output-file requirements/constraints.txt \
 	  pyproject.toml requirements/build.txt requirements/ros-jazzy.txt
 
 clean:

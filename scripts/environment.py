@@ -38,7 +38,7 @@ FOREIGN_VARIABLES = (
     "VIRTUAL_ENV",
     "_ROS_WHEELS_BOOTSTRAP_COMPLETE",
 )
-# What the ROS packages are built from; the Python modules of pitaya_nodes are linked, so only their metadata counts.
+# What the ROS packages are built from. The modules of pitaya_nodes are linked: only its metadata counts.
 ROS_SOURCES = (
     "CMakeLists.txt",
     "package.xml",
@@ -53,7 +53,7 @@ ROS_SOURCES = (
 
 @dataclass(frozen=True)
 class Step:
-    """One part of the environment: done again if its inputs changed since its last success or an output is gone."""
+    """One part of the environment: done again if its inputs changed since then or outputs are gone."""
 
     name: str
     title: str
@@ -105,12 +105,22 @@ class Environment:
         wheels = (*base, *contents("requirements/build.txt", "requirements/ros-jazzy.txt"))
         links = (ROOT / "install" / "pitaya_msgs", ROOT / "build" / "pitaya_nodes")
         steps = [
-            Step("venv", f"Virtual environment (Python {machine.version})", base, (VENV_PYTHON,), self.make_venv),
+            Step(
+                "venv",
+                f"Virtual environment (Python {machine.version})",
+                base,
+                (VENV_PYTHON,),
+                self.make_venv,
+            ),
             Step("run", "Packages that run Pitaya", packages, (VENV / "ros",), self.install_run),
         ]
         if development:
-            steps.append(Step("dev", "Packages for training and tests", packages, (), self.install_development))
-        steps.append(Step("ros-clean", "Folders of the ROS 2 packages", wheels, (), self.remove_build_folders))
+            steps.append(
+                Step("dev", "Packages for training and tests", packages, (), self.install_development)
+            )
+        steps.append(
+            Step("ros-clean", "Folders of the ROS 2 packages", wheels, (), self.remove_build_folders)
+        )
         steps.append(
             Step("ros", "ROS 2 packages", (*wheels, *contents(*ROS_SOURCES)), links, self.build_ros_packages)
         )
@@ -128,7 +138,7 @@ class Environment:
             raise SetupError("python -m venv failed (Debian, Ubuntu: apt install python3-venv)")
 
     def install_run(self) -> None:
-        """Install build tools, ROS 2 unless the machine has it, and the distribution with what the demo needs."""
+        """Install build tools, ROS 2 unless the machine has it, and what the demo needs."""
         (VENV / "ros").unlink(missing_ok=True)
         self.pip_install("--requirement", str(REQUIREMENTS / "build.txt"))
         requirements = [] if self.machine.ros else ["--requirement", str(REQUIREMENTS / "ros-jazzy.txt")]
@@ -143,13 +153,21 @@ class Environment:
         self.pip_install("--no-build-isolation", "--editable", ".[dev]")
 
     def remove_build_folders(self) -> None:
-        """Remove what colcon built: its folders remember interpreter and prefixes, so they do not outlive them."""
+        """Remove what colcon built: its folders remember interpreter and prefixes."""
         for folder in ("build", "install", "log"):
             shutil.rmtree(ROOT / folder, ignore_errors=True)
 
     def build_ros_packages(self) -> None:
         """Build the ROS 2 packages with colcon into build/ and install/."""
-        command = [str(VENV_PYTHON), "-m", "colcon", "build", "--symlink-install", "--packages-select", *ROS_PACKAGES]
+        command = [
+            str(VENV_PYTHON),
+            "-m",
+            "colcon",
+            "build",
+            "--symlink-install",
+            "--packages-select",
+            *ROS_PACKAGES,
+        ]
         command += ["--cmake-args", "-DCMAKE_BUILD_TYPE=Release"]
         if self.machine.ros is None:
             command += [f"-DPython3_EXECUTABLE={VENV_PYTHON}", "-DPython3_FIND_VIRTUALENV=ONLY"]
@@ -163,7 +181,7 @@ class Environment:
     def constraints(self) -> Path:
         """Return the constraints file for this machine.
 
-        Messages of an installed ROS 2 are compiled against the NumPy of the system, so that one is kept there.
+        An installed ROS 2 compiles messages against the NumPy of the system, so that one is kept there.
         """
         pinned = REQUIREMENTS / "constraints.txt"
         if self.machine.ros is None:
@@ -192,7 +210,9 @@ class Environment:
             output = LOG.read_bytes()[begin:].decode("utf-8", "replace")
             print(*output.splitlines()[-40:], sep="\n", file=sys.stderr)
             shown = " ".join(command[:4])
-            raise SetupError(f"`{shown} ...` ended with status {done.returncode}; the whole output is in {LOG}")
+            raise SetupError(
+                f"`{shown} ...` ended with status {done.returncode}; the whole output is in {LOG}"
+            )
 
     def variables(self) -> dict[str, str]:
         """Return the environment variables of the programs that the steps start."""
@@ -208,8 +228,12 @@ class Environment:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Build what is missing of the environment and return the exit status."""
     parser = argparse.ArgumentParser(description="Build the working environment of this checkout.")
-    parser.add_argument("--dev", action="store_true", help="also install torch and the tools that check the code")
-    parser.add_argument("--python", default="", help="interpreter to build on (default: the present environment's)")
+    parser.add_argument(
+        "--dev", action="store_true", help="also install torch and the tools that check the code"
+    )
+    parser.add_argument(
+        "--python", default="", help="interpreter to build on (default: the present environment's)"
+    )
     options = parser.parse_args(arguments)
     begin = time.monotonic()
     changed = False

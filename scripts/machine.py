@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Looks at the machine that a checkout is set up on: interpreter, compiler, installed ROS 2. Changes nothing."""
+"""Looks at the machine that a checkout is set up on and changes nothing."""
 
 from __future__ import annotations
 
@@ -41,14 +41,16 @@ def inspect_machine(root: Path, named_python: str) -> Machine:
         named_python: Interpreter that the user asked for, empty if none.
 
     Raises:
-        SetupError: Python is too old or too new, or its headers or a C++ compiler are missing, or there are neither a
-            ROS 2 installation nor wheels for this kind of machine.
+        SetupError: Python is too old or too new, its headers or a C++ compiler are missing, or there is
+            neither a ROS 2 installation nor a wheel for this kind of machine.
     """
     python = choose_python(root, named_python)
     version, headers = question_python(python)
     compiler = os.environ.get("CXX", "c++")
     if shutil.which(compiler) is None:
-        raise SetupError(f"no C++ compiler {compiler!r} found; install one (Debian, Ubuntu: apt install g++) or set CXX")
+        raise SetupError(
+            f"no C++ compiler {compiler!r} found; install one (Debian, Ubuntu: apt install g++) or set CXX"
+        )
     ros = installed_ros(root)
     if ros is None and (platform.system(), platform.machine()) != ("Linux", "x86_64"):
         raise SetupError(
@@ -59,7 +61,7 @@ def inspect_machine(root: Path, named_python: str) -> Machine:
 
 
 def choose_python(root: Path, named: str) -> str:
-    """Return the interpreter to build on: the named one, else the present environment's base, else the running one."""
+    """Return the interpreter to build on: the named, else the environment's, else the running one."""
     if named:
         return shutil.which(named) or named
     config = root / ".venv" / "pyvenv.cfg"
@@ -78,21 +80,29 @@ def question_python(python: str) -> tuple[str, str]:
     Raises:
         SetupError: It does not run, is of an unsupported version or lacks its headers.
     """
-    question = "import sys, sysconfig; print(*sys.version_info[:3], sep='.'); print(sysconfig.get_path('include'))"
+    question = (
+        "import sys, sysconfig; print(*sys.version_info[:3], sep='.'); print(sysconfig.get_path('include'))"
+    )
     try:
         answer = subprocess.run([python, "-c", question], check=True, capture_output=True, text=True).stdout
     except (OSError, subprocess.CalledProcessError) as error:
-        raise SetupError(f"cannot run the interpreter {python!r} ({error}); name another with PYTHON=...") from error
+        raise SetupError(
+            f"cannot run the interpreter {python!r} ({error}); name another with PYTHON=..."
+        ) from error
     version, headers = answer.splitlines()
     if not SUPPORTED[0] <= tuple(map(int, version.split(".")[:2])) <= SUPPORTED[1]:
-        raise SetupError(f"{python} is Python {version}; 3.10 to 3.13 are supported: name one with PYTHON=python3.12")
+        raise SetupError(
+            f"{python} is Python {version}; 3.10 to 3.13 are supported: name one with PYTHON=python3.12"
+        )
     if not (Path(headers) / "Python.h").is_file():
-        raise SetupError(f"{headers}/Python.h is missing; install Python's headers (Debian, Ubuntu: apt install python3-dev)")
+        raise SetupError(
+            f"{headers}/Python.h is missing; install Python's headers (Debian: apt install python3-dev)"
+        )
     return version, headers
 
 
 def installed_ros(root: Path) -> str | None:
-    """Return the distribution of a sourced ROS 2 installation, or None; the checkout's own paths do not count."""
+    """Return the distribution of a sourced ROS 2, or None; the checkout's own paths do not count."""
     prefixes = [Path(entry) for entry in os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep) if entry]
     foreign = [prefix for prefix in prefixes if root not in (prefix, *prefix.parents)]
     distribution = os.environ.get("ROS_DISTRO")

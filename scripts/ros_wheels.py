@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-# The wheels were built in a container whose prefix stands in their exported CMake files, one per Python version.
+# The wheels were built in a container; its prefix, one per Python version, stands in their CMake files.
 BUILD_PREFIX = re.compile(r"/opt/python/cp\d+-cp\d+")
 # Kinds of text file under share/ that carry it.
 SUFFIXES = frozenset({".cmake", ""})

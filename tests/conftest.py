@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fixtures that every part of the tests may ask for."""
+
+import fcntl
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+# Domains above 101 map to ports in the range that Linux hands out to anybody; 0 is where people work.
+ROS_DOMAINS = range(1, 102)
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """Top folder of the checkout."""
+    return Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture
+def ros_domain_id(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    """ROS domain that no other test on this machine uses at the same time; set for child processes too.
+
+    The claim is a lock on a file: it ends with the process that holds it, however that process ends.
+    """
+    folder = Path(tempfile.gettempdir()) / f"pitaya-ros-domains-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    first = os.getpid() % len(ROS_DOMAINS)  # test runs side by side seldom start at the same domain
+    for offset in range(len(ROS_DOMAINS)):
+        domain = ROS_DOMAINS[(first + offset) % len(ROS_DOMAINS)]
+        claim = os.open(folder / str(domain), os.O_CREAT | os.O_RDWR, 0o600)
+        try:
+            fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(claim)
+            continue
+        monkeypatch.setenv("ROS_DOMAIN_ID", str(domain))
+        monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+        try:
+            yield domain
+        finally:
+            os.close(claim)
+        return
+    raise RuntimeError(
+        f"all {len(ROS_DOMAINS)} ROS domains are claimed in {folder}; are old test runs still alive?"
+    )

@@ -1,0 +1,277 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Imports point one way, the control path is free of torch and MuJoCo, and files keep to the house rules."""
+
+import ast
+import importlib
+import importlib.util
+import pkgutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+CODE_FOLDERS = (
+    "benchmarks",
+    "examples",
+    "launch",
+    "meta_rl_core",
+    "ros_ws/src",
+    "scripts",
+    "sim_bridge",
+    "tests",
+)
+# What runs on robots and in training; scripts, tests and benchmarks are tools.
+PRODUCT_FOLDERS = ("launch", "meta_rl_core", "ros_ws/src", "sim_bridge")
+MODULE_LINES = 300
+SPDX = "# SPDX-License-Identifier: Apache-2.0"
+
+ROS = (
+    "rclpy",
+    "ament_index_python",
+    "pitaya_msgs",
+    "rosgraph_msgs",
+    "std_srvs",
+    "lifecycle_msgs",
+    "rcl_interfaces",
+)
+ROS_MESSAGES = (
+    "action_msgs",
+    "builtin_interfaces",
+    "diagnostic_msgs",
+    "sensor_msgs",
+    "std_msgs",
+    "trajectory_msgs",
+)
+LAUNCH = ("launch", "launch_ros")
+# Folder -> top-level modules that nothing in it may import, at any depth of any function.
+BANNED = {
+    "meta_rl_core": (
+        *ROS,
+        *ROS_MESSAGES,
+        *LAUNCH,
+        "gymnasium",
+        "mujoco",
+        "pitaya_nodes",
+        "sim_bridge",
+        "tests",
+    ),
+    "sim_bridge": (*ROS, *ROS_MESSAGES, *LAUNCH, "pitaya_nodes", "tests", "torch"),
+    "ros_ws/src": (*LAUNCH, "mujoco", "tests", "torch"),
+    "launch": ("mujoco", "tests", "torch"),
+}
+# Where torch may be imported at the top, and where inside functions only, so that commands start fast.
+TORCH_AT_TOP = ("meta_rl_core/networks/", "meta_rl_core/pearl/")
+TORCH_INSIDE_FUNCTIONS = ("meta_rl_core/cli/train.py", "meta_rl_core/cli/export.py")
+# The one place that imports by a name it is given: it resolves entry points.
+DYNAMIC_IMPORT_ALLOWED = ("meta_rl_core/registry.py",)
+# Each of these runs code that a file or a string brings along.
+UNSAFE_MODULES = ("cPickle", "cloudpickle", "dill", "joblib", "marshal", "pickle", "shelve")
+UNSAFE_CALLS = ("eval", "exec", "yaml.load", "yaml.unsafe_load", "yaml.full_load")
+
+
+@dataclass(frozen=True)
+class Import:
+    """One import statement or call: `module` is None if the name is computed."""
+
+    module: str | None
+    line: int
+    at_top: bool
+
+
+def source_files(*folders: str) -> list[Path]:
+    paths = (path for folder in folders for path in (ROOT / folder).rglob("*.py"))
+    return sorted(path for path in paths if not {"build", "install"} & set(path.relative_to(ROOT).parts))
+
+
+def name_of(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def dotted(node: ast.expr) -> str:
+    """Return "a.b.c" for such an expression, else what can be told of its end."""
+    if isinstance(node, ast.Attribute):
+        return f"{dotted(node.value)}.{node.attr}"
+    return node.id if isinstance(node, ast.Name) else ""
+
+
+def imports_of(node: ast.AST, at_top: bool = True) -> Iterator[Import]:
+    """Yield every import below a node: statements, `importlib.import_module(...)` and `__import__(...)`."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.Import):
+            for alias in child.names:
+                yield Import(alias.name, child.lineno, at_top)
+        elif isinstance(child, ast.ImportFrom) and child.level == 0:
+            yield Import(child.module, child.lineno, at_top)
+        elif isinstance(child, ast.Call) and dotted(child.func).rpartition(".")[2] in (
+            "import_module",
+            "__import__",
+        ):
+            first = child.args[0] if child.args else None
+            known = isinstance(first, ast.Constant) and isinstance(first.value, str)
+            yield Import(str(first.value) if known else None, child.lineno, at_top)  # type: ignore[union-attr]
+        is_function = isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda))
+        yield from imports_of(child, at_top and not is_function and not is_type_checking(child))
+
+
+def is_type_checking(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and dotted(node.test).rpartition(".")[2] == "TYPE_CHECKING"
+
+
+def parse(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+
+
+def banned_imports(tree: ast.Module, banned: tuple[str, ...]) -> list[str]:
+    found = ((item, (item.module or "").partition(".")[0]) for item in imports_of(tree))
+    return [f"line {item.line}: {top}" for item, top in found if top in banned]
+
+
+@pytest.mark.parametrize("folder", sorted(BANNED))
+def test_imports_point_one_way(folder: str) -> None:
+    violations = {name_of(path): banned_imports(parse(path), BANNED[folder]) for path in source_files(folder)}
+    assert not {name: lines for name, lines in violations.items() if lines}
+
+
+@pytest.mark.parametrize(
+    ("code", "caught"),
+    [
+        ("import mujoco", True),
+        ("from mujoco.viewer import launch", True),
+        ("def f():\n    import mujoco as m", True),
+        ("import importlib\nimportlib.import_module('mujoco.rollout')", True),
+        ("from importlib import import_module as im, import_module\nimport_module('mujoco')", True),
+        ("__import__('mujoco')", True),
+        ("import mujoco_of_my_own", False),
+        ("text = 'import mujoco'", False),
+    ],
+)
+def test_the_import_rule_sees_statements_and_calls(code: str, caught: bool) -> None:
+    assert bool(banned_imports(ast.parse(code), ("mujoco",))) is caught
+
+
+def test_names_to_import_are_computed_in_the_registry_alone() -> None:
+    computed = {
+        name_of(path)
+        for path in source_files(*PRODUCT_FOLDERS)
+        if any(i.module is None for i in imports_of(parse(path)))
+    }
+    assert computed <= set(DYNAMIC_IMPORT_ALLOWED)
+
+
+def test_torch_is_imported_by_what_learns_alone() -> None:
+    wrong = []
+    for path in source_files("meta_rl_core"):
+        name = name_of(path)
+        for item in imports_of(parse(path)):
+            if (item.module or "").partition(".")[0] != "torch" or name.startswith(TORCH_AT_TOP):
+                continue
+            if item.at_top or name not in TORCH_INSIDE_FUNCTIONS:
+                wrong.append(f"{name}:{item.line}")
+    assert not wrong
+
+
+def modules_of(package: str) -> list[str]:
+    found = importlib.util.find_spec(package)
+    assert found is not None and found.submodule_search_locations, (
+        f"{package} is not installed; run `make setup-dev`"
+    )
+    walked = pkgutil.walk_packages(list(found.submodule_search_locations), f"{package}.")
+    return [package, *sorted(item.name for item in walked)]
+
+
+# Imported alone, and packages that are imported with everything in them.
+LIGHT_MODULES = ("meta_rl_core", "meta_rl_core.cli.main")
+LIGHT_PACKAGES = ("meta_rl_core.bundle", "meta_rl_core.runtime", "pitaya_nodes")
+
+
+@pytest.mark.parametrize("root", [*LIGHT_MODULES, *LIGHT_PACKAGES])
+def test_importing_the_control_path_loads_neither_torch_nor_mujoco(root: str) -> None:
+    names = modules_of(root) if root in LIGHT_PACKAGES else [root]
+    code = (
+        "import importlib, sys\n"
+        f"for name in {names!r}:\n"
+        "    importlib.import_module(name)\n"
+        "    heavy = sorted({'torch', 'mujoco'} & set(sys.modules))\n"
+        "    assert not heavy, f'{name} loads {heavy}'\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+
+
+def unsafe_uses(tree: ast.Module) -> list[str]:
+    """Return what could run code that comes with data: pickles, eval, loaders without their safe option."""
+    found = [f"line {item.line}: {item.module}" for item in imports_of(tree) if item.module in UNSAFE_MODULES]
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Call):
+            continue
+        called = dotted(node.func)
+        options = {word.arg: getattr(word.value, "value", None) for word in node.keywords}
+        unsafe = called in UNSAFE_CALLS
+        unsafe |= called == "torch.load" and options.get("weights_only") is not True
+        unsafe |= called in ("np.load", "numpy.load") and options.get("allow_pickle", False) is not False
+        if unsafe:
+            found.append(f"line {node.lineno}: {called}")
+    return found
+
+
+def test_nothing_in_the_product_runs_code_that_data_brings_along() -> None:
+    uses = {name_of(path): unsafe_uses(parse(path)) for path in source_files(*PRODUCT_FOLDERS)}
+    assert not {name: lines for name, lines in uses.items() if lines}
+
+
+def test_torch_load_stays_out_of_everything_but_learning() -> None:
+    calls = {
+        name_of(path)
+        for path in source_files(*PRODUCT_FOLDERS)
+        for node in ast.walk(parse(path))
+        if isinstance(node, ast.Call) and dotted(node.func) == "torch.load"
+    }
+    assert all(name.startswith(TORCH_AT_TOP) for name in calls)
+
+
+@pytest.mark.parametrize(
+    "code", ["import pickle", "from pickle import loads", "eval('1')", "torch.load('f')", "yaml.load(f)"]
+)
+def test_the_rule_against_running_data_sees_it(code: str) -> None:
+    assert unsafe_uses(ast.parse(code))
+
+
+def test_no_module_is_longer_than_300_lines() -> None:
+    lengths = {
+        name_of(path): len(path.read_text(encoding="utf-8").splitlines())
+        for path in source_files(*CODE_FOLDERS)
+    }
+    assert not {name: lines for name, lines in lengths.items() if lines > MODULE_LINES}
+
+
+def test_every_file_states_its_licence_in_the_first_line() -> None:
+    wrong = [
+        name_of(path)
+        for path in source_files(*CODE_FOLDERS)
+        if not path.read_text(encoding="utf-8").startswith(SPDX)
+    ]
+    assert not wrong
+
+
+def test_every_module_says_what_it_is_for() -> None:
+    assert not [name_of(path) for path in source_files(*CODE_FOLDERS) if not ast.get_docstring(parse(path))]
+
+
+def test_launch_is_a_folder_and_not_a_package() -> None:
+    """With an __init__.py it would hide ROS's own package of that name."""
+    assert not (ROOT / "launch" / "__init__.py").exists()
+
+
+@pytest.mark.parametrize("package", ["meta_rl_core", "pitaya_nodes", "sim_bridge"])
+def test_every_public_name_resolves(package: str) -> None:
+    missing = []
+    for name in modules_of(package):
+        module = importlib.import_module(name)
+        missing += [
+            f"{name}.{public}" for public in getattr(module, "__all__", ()) if not hasattr(module, public)
+        ]
+    assert not missing
