@@ -30,7 +30,9 @@ def checked_array(what: str, values: ArrayLike, shape: tuple[int, ...]) -> Array
         raise InvalidValueError(f"{what} must have shape {shape}, got {array.shape}")
     if not np.isfinite(array).all():
         rows = sorted({int(index[0]) for index in np.argwhere(~np.isfinite(array))})
-        raise NonFiniteError(f"{what} must be finite, got NaN or infinity at index {rows[:8]}; nothing was moved")
+        raise NonFiniteError(
+            f"{what} must be finite, got NaN or infinity at index {rows[:8]}; nothing was moved"
+        )
     return array
 
 

@@ -41,7 +41,7 @@ class Plant(ABC):
     def __init__(self) -> None:
         """Starts the clock at zero; the joints are in their reset pose of seed 0, episode 0."""
         self._substeps_done = 0
-        self._task = np.zeros(len(self.task_names))
+        self._task: Array = np.zeros(len(self.task_names))
         self.reset(0, 0)
 
     @property
@@ -82,12 +82,14 @@ class Plant(ABC):
         """
         count = round(duration_s / self.timestep_s) if np.isfinite(duration_s) else 0
         if count < 1 or abs(count * self.timestep_s - duration_s) > _ALLOWED_REMAINDER_S:
-            raise SimulationError(f"duration_s must be a positive multiple of {self.timestep_s} s, got {duration_s}")
+            raise SimulationError(
+                f"duration_s must be a positive multiple of {self.timestep_s} s, got {duration_s}"
+            )
         self._advance(count)
         self._substeps_done += count
 
     def reset(self, seed: int, episode: int) -> None:
-        """Puts the robot at the start of an episode; the same numbers give the same start, and the task stays.
+        """Puts the robot at the start of an episode; the same numbers give the same start. The task stays.
 
         Raises:
             InvalidValueError: If seed or episode is negative.

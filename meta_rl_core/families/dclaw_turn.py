@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""D'Claw turns a valve to an angle it is not told: interface, tasks and ROBEL's Turn reward (arXiv 1909.11639)."""
+"""D'Claw turns a valve to a hidden angle: interface, tasks and ROBEL's Turn reward (arXiv 1909.11639)."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ def wrap_angle(angle_rad: Array) -> Array:
 def make_robot() -> RobotInterface:
     """What a D'Claw must offer: nine finger joints commanded, ten joints measured, ten steps a second.
 
-    The observation holds finger positions [rad], finger velocities [rad/s, times 0.2], cosine and sine of the valve
-    and the last action: 29 numbers, none of which knows the target.
+    The observation holds finger positions [rad], finger velocities [rad/s, times 0.2], cosine and sine of the
+    valve and the last action: 29 numbers, none of which knows the target.
     """
     action = JointPositionAction(
         joints=CLAW_JOINTS,
@@ -71,7 +71,11 @@ class DClawTurnReward(RewardModel):
     """
 
     name = "dclaw-turn"
-    signal_terms = (Term("position", CLAW_JOINTS), Term("velocity", CLAW_JOINTS), Term("position", (VALVE_JOINT,)))
+    signal_terms = (
+        Term("position", CLAW_JOINTS),
+        Term("velocity", CLAW_JOINTS),
+        Term("position", (VALVE_JOINT,)),
+    )
     signal_names = (
         *(f"{joint}_position_rad" for joint in CLAW_JOINTS),
         *(f"{joint}_velocity_rad_s" for joint in CLAW_JOINTS),
@@ -83,7 +87,7 @@ class DClawTurnReward(RewardModel):
         """Judges steps row by row; leading shapes of signals and tasks broadcast, the action plays no part.
 
         Args:
-            signals: Shape (..., 19): nine claw positions [rad], nine claw velocities [rad/s], valve position [rad].
+            signals: Shape (..., 19): claw positions [rad], claw velocities [rad/s], valve position [rad].
             actions: Shape (..., 9).
             tasks: Shape (..., 1): target angle [rad].
 
@@ -99,7 +103,7 @@ class DClawTurnReward(RewardModel):
         offset = signals[..., :9] - RESET_POSE_RAD
         speed = signals[..., 9:18]
         fast = np.where(np.abs(speed) >= _SLOW_RAD_S, speed, 0.0)
-        penalty = np.sqrt(np.einsum("...i,...i->...", offset, offset)) + np.sqrt(np.einsum("...i,...i->...", fast, fast))
+        penalty = _row_norm(offset) + _row_norm(fast)
         error = np.abs(wrap_angle(tasks[..., 0] - signals[..., 18]))
         success = error < _SOLVED_RAD
         sparse_reward = _NEAR_BONUS * (error < _NEAR_RAD) + _SOLVED_BONUS * success
@@ -144,9 +148,22 @@ def heldout_targets(count: int, seed: int) -> Array:
         distance = np.abs(wrap_angle(tasks - known))
         return np.asarray(distance.min(axis=-1) < LEAST_TASK_DISTANCE_RAD)
 
-    return draw_apart(count, heldout_generator(seed), lambda generator, n: sample_targets(n, generator), too_close)
+    return draw_apart(
+        count, heldout_generator(seed), lambda generator, n: sample_targets(n, generator), too_close
+    )
+
+
+def _row_norm(rows: Array) -> Array:
+    # Added up column by column: NumPy's own sums change order, and so the last bit, with a batch's shape.
+    squares = np.square(rows)
+    total = squares[..., 0]
+    for column in range(1, rows.shape[-1]):
+        total = total + squares[..., column]
+    return np.asarray(np.sqrt(total))
 
 
 def _check_last_dimension(what: str, values: Array, expected: int) -> None:
     if values.ndim == 0 or values.shape[-1] != expected:
-        raise InvalidValueError(f"{what} must have {expected} numbers in the last dimension, got shape {values.shape}")
+        raise InvalidValueError(
+            f"{what} must have {expected} numbers in the last dimension, got shape {values.shape}"
+        )

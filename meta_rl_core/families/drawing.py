@@ -12,7 +12,7 @@ from meta_rl_core.errors import ContractError, InvalidValueError
 
 Array = NDArray[np.float64]
 TRAINING_SEED = 1337
-"""Seed of every shipped family's training list; the reference implementation of PEARL uses the same number."""
+"""Seed of every shipped family's training list, as in the reference implementation of PEARL."""
 _HELDOUT_STREAM = 0x68656C64  # "held": keeps the stream apart from every other use of the same seed
 _LONGEST_SEARCH = 1000
 
@@ -26,6 +26,17 @@ def heldout_generator(seed: int) -> np.random.Generator:
     if seed < 0:
         raise InvalidValueError(f"a held-out seed must be 0 or greater, got {seed}")
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, _HELDOUT_STREAM])))
+
+
+def checked_count(count: int) -> int:
+    """The number of tasks, if it is one.
+
+    Raises:
+        InvalidValueError: If it is negative.
+    """
+    if count < 0:
+        raise InvalidValueError(f"the number of tasks must be 0 or greater, got {count}")
+    return count
 
 
 def draw_apart(
@@ -51,15 +62,15 @@ def draw_apart(
         InvalidValueError: If `count` is negative.
         ContractError: If hardly any draw is far enough from the training tasks.
     """
-    if count < 0:
-        raise InvalidValueError(f"the number of tasks must be 0 or greater, got {count}")
     kept: list[Array] = []
-    for _ in range(count):
+    for _ in range(checked_count(count)):
         for _ in range(_LONGEST_SEARCH):
             candidate = draw(generator, 1)
             if not too_close(candidate)[0]:
                 break
         else:
-            raise ContractError(f"no held-out task found in {_LONGEST_SEARCH} draws: the training tasks cover the space")
+            raise ContractError(
+                f"no held-out task found in {_LONGEST_SEARCH} draws: the training tasks cover the space"
+            )
         kept.append(candidate)
     return np.concatenate(kept) if kept else draw(generator, 0)

@@ -32,10 +32,14 @@ def load_model() -> mujoco.MjModel:
     Raises:
         SimulationError: If the joints are not the ten expected ones in the expected order.
     """
-    model = mujoco.MjModel.from_xml_string(files("sim_bridge").joinpath("models/dclaw.xml").read_text(encoding="utf-8"))
+    model = mujoco.MjModel.from_xml_string(
+        files("sim_bridge").joinpath("models/dclaw.xml").read_text(encoding="utf-8")
+    )
     names = tuple(model.joint(index).name for index in range(model.njnt))
     if names != JOINTS or mujoco.mj_stateSize(model, FULL_PHYSICS) != STATE_SIZE:
-        raise SimulationError(f"the D'Claw model must have the joints {', '.join(JOINTS)} and no other state, got {names}")
+        raise SimulationError(
+            f"the D'Claw model must have the joints {', '.join(JOINTS)} and no other state, got {names}"
+        )
     return model
 
 
@@ -47,7 +51,9 @@ def substeps_per(duration_s: float, model: mujoco.MjModel) -> int:
     """
     steps = round(duration_s / model.opt.timestep)
     if steps < 1 or abs(steps * model.opt.timestep - duration_s) > 1e-9:
-        raise SimulationError(f"a duration must be a positive multiple of {model.opt.timestep} s, got {duration_s} s")
+        raise SimulationError(
+            f"a duration must be a positive multiple of {model.opt.timestep} s, got {duration_s} s"
+        )
     return steps
 
 

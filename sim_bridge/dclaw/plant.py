@@ -36,7 +36,7 @@ class DClawPlant(Plant):
 
     def _command(self, command: Array) -> None:
         self._data.ctrl[:] = command
-        # As in DClawWorlds: the solver starts cold at every command, so that a step depends on state and command alone.
+        # As in DClawWorlds: the solver starts cold, so that a step depends on state and command alone.
         self._data.qacc_warmstart[:] = 0.0
 
     def _advance(self, substeps: int) -> None:

@@ -15,6 +15,7 @@ from meta_rl_core.families.dclaw_turn import DClawTurnReward, make_robot
 from meta_rl_core.runtime.terms import assemble
 from meta_rl_core.tasks import Worlds, WorldsStep
 from sim_bridge.checks import SimulationError, checked_array, checked_seeds
+from sim_bridge.dclaw.drawing import DClawCamera
 from sim_bridge.dclaw.model import (
     CONTROL,
     JOINTS,
@@ -34,8 +35,8 @@ _TIME_TOLERANCE_S = 1e-6
 class DClawWorlds(Worlds):
     """N independent D'Claws; one policy step is 40 physics steps with a constant position command.
 
-    The constraint solver starts cold at every policy step. That makes a step a function of state and action alone,
-    whatever world, thread or batch it runs in, and costs next to nothing.
+    The constraint solver starts cold at every policy step. That makes a step a function of state and action
+    alone, whatever world, thread or batch it runs in, and costs next to nothing.
     """
 
     def __init__(self, count: int, threads: int | None = None) -> None:
@@ -64,6 +65,7 @@ class DClawWorlds(Worlds):
         self._cold_start = np.zeros((count, self._model.nv))
         self._last_action = np.zeros((count, self._model.nu))
         self._started = False
+        self._camera: DClawCamera | None = None
 
     def reset(self, tasks: Array, seeds: NDArray[np.int64]) -> Array:
         """Starts an episode in every world; the target changes nothing that can be seen.
@@ -117,8 +119,26 @@ class DClawWorlds(Worlds):
         )
         self._take_over_last_substep()
         np.clip(actions, -1.0, 1.0, out=self._last_action)
-        signals = assemble(DClawTurnReward.signal_terms, JOINTS, self._state[:, POSITION], self._state[:, VELOCITY])
+        signals = assemble(
+            DClawTurnReward.signal_terms, JOINTS, self._state[:, POSITION], self._state[:, VELOCITY]
+        )
         return WorldsStep(self._observe(), signals, np.zeros(self.count, dtype=np.bool_))
+
+    def draw(self, world: int, task: Array, width: int = 640, height: int = 480) -> NDArray[np.uint8]:
+        """A picture of one world with its target marked, shape (height, width, 3).
+
+        Args:
+            world: Which world.
+            task: Its target [rad], shape (1,).
+            width: Image width [pixels].
+            height: Image height [pixels].
+
+        Raises:
+            SimulationError: If this machine offers no OpenGL context.
+        """
+        if self._camera is None:
+            self._camera = DClawCamera(self._model, width, height)
+        return self._camera.draw(self._state[world], float(task[0]))
 
     def _take_over_last_substep(self) -> None:
         expected = self._state[:, _TIME] + self._substeps * self._model.opt.timestep
@@ -127,7 +147,9 @@ class DClawWorlds(Worlds):
         late = np.flatnonzero(np.abs(self._state[:, _TIME] - expected) > _TIME_TOLERANCE_S)
         if late.size or not np.isfinite(self._state).all():
             self._started = False
-            raise SimulationError(f"the physics of worlds {late.tolist()} became unstable; reset before going on")
+            raise SimulationError(
+                f"the physics of worlds {late.tolist()} became unstable; reset before going on"
+            )
 
     def _observe(self) -> Array:
         return self._robot.observe(self._state[:, POSITION], self._state[:, VELOCITY], self._last_action)

@@ -31,7 +31,9 @@ def data(model: mujoco.MjModel) -> mujoco.MjData:
     return mujoco.MjData(model)
 
 
-def pose(model: mujoco.MjModel, data: mujoco.MjData, finger_pose: tuple[float, float, float], valve: float = 0.0) -> None:
+def pose(
+    model: mujoco.MjModel, data: mujoco.MjData, finger_pose: tuple[float, float, float], valve: float = 0.0
+) -> None:
     """Puts all three fingers into one pose and computes everything that follows from positions."""
     mujoco.mj_resetData(model, data)
     data.qpos[:9] = np.tile(finger_pose, 3)
@@ -70,7 +72,9 @@ def test_joint_defaults_and_ranges_are_those_of_the_public_model(model: mujoco.M
     np.testing.assert_array_equal(model.jnt_range, [*[[-0.45, 1.35], [-2, 2], [-2, 2]] * 3, [-6.28, 6.28]])
 
 
-def test_servos_are_position_servos_of_gain_two_without_own_damping_or_force_limit(model: mujoco.MjModel) -> None:
+def test_servos_are_position_servos_of_gain_two_without_own_damping_or_force_limit(
+    model: mujoco.MjModel,
+) -> None:
     np.testing.assert_array_equal(model.actuator_gainprm[:, 0], 2.0)
     np.testing.assert_array_equal(model.actuator_biasprm[:, :3], np.tile([0.0, -2.0, 0.0], (9, 1)))
     assert model.actuator_ctrllimited.all()
@@ -139,7 +143,9 @@ def test_heights_at_the_zero_pose(model: mujoco.MjModel, data: mujoco.MjData) ->
 def test_fingers_stand_on_exact_sixty_degree_steps(model: mujoco.MjModel, data: mujoco.MjData) -> None:
     pose(model, data, (0, 0, 0))
     for finger, azimuth in AZIMUTH_RAD.items():
-        np.testing.assert_allclose(tip(data, finger)[:2], [0.06 * np.cos(azimuth), 0.06 * np.sin(azimuth)], atol=1e-12)
+        np.testing.assert_allclose(
+            tip(data, finger)[:2], [0.06 * np.cos(azimuth), 0.06 * np.sin(azimuth)], atol=1e-12
+        )
 
 
 def test_axes_point_outward_and_along_the_tangent(model: mujoco.MjModel, data: mujoco.MjData) -> None:
@@ -157,11 +163,15 @@ def test_signs_of_the_joints(model: mujoco.MjModel, data: mujoco.MjData, finger:
     pose(model, data, (0, 0, 0))
     rest = tip(data, finger)
     pose(model, data, (0.2, 0, 0))
-    assert np.cross(rest, tip(data, finger))[2] > 0, "joint 0 positive moves the tip counter-clockwise seen from above"
+    assert np.cross(rest, tip(data, finger))[2] > 0, (
+        "joint 0 positive moves the tip counter-clockwise seen from above"
+    )
     pose(model, data, (0, -0.2, 0))
     assert np.hypot(*tip(data, finger)[:2]) > np.hypot(*rest[:2]), "joint 1 negative opens the finger"
     pose(model, data, (0, 0, 0.2))
-    assert np.hypot(*tip(data, finger)[:2]) < np.hypot(*rest[:2]), "joint 2 positive folds the distal link inward"
+    assert np.hypot(*tip(data, finger)[:2]) < np.hypot(*rest[:2]), (
+        "joint 2 positive folds the distal link inward"
+    )
 
 
 @pytest.mark.parametrize(
@@ -212,7 +222,9 @@ def test_nothing_touches_at_zero_and_reset_pose(
     assert data.ncon == 0
 
 
-def test_the_reset_pose_is_clear_of_the_valve_at_every_angle(model: mujoco.MjModel, data: mujoco.MjData) -> None:
+def test_the_reset_pose_is_clear_of_the_valve_at_every_angle(
+    model: mujoco.MjModel, data: mujoco.MjData
+) -> None:
     for valve in np.linspace(-np.pi, np.pi, 61):
         pose(model, data, (0.0, -np.pi / 3, np.pi / 3), valve)
         assert data.ncon == 0
