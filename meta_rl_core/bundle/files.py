@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
 
-from meta_rl_core.bundle.canonical import parse_json
 from meta_rl_core.errors import InvalidValueError, NonFiniteError
+from meta_rl_core.runtime.strict_json import parse_json
 
 Array = NDArray[np.float64]
 LARGEST_HEADER_BYTES = 1 << 20

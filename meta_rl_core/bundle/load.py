@@ -10,14 +10,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from meta_rl_core.bundle.canonical import bundle_hash, parse_json
 from meta_rl_core.bundle.files import build_tensors, read_bounded, sha256_of, tensor_shapes
 from meta_rl_core.bundle.golden import GoldenErrors, check_golden_shapes, check_shapes, replay_golden
-from meta_rl_core.bundle.manifest import GOLDEN_FILE, MANIFEST_FILE, WEIGHTS_FILE, Manifest
+from meta_rl_core.bundle.manifest import GOLDEN_FILE, MANIFEST_FILE, WEIGHTS_FILE, Manifest, bundle_hash
 from meta_rl_core.bundle.schema import LARGEST_TENSORS_BYTES, read_manifest
 from meta_rl_core.errors import BundleError, InvalidValueError, JointMismatchError, PitayaError
 from meta_rl_core.runtime.inference import Network
 from meta_rl_core.runtime.robot_interface import RobotInterface
+from meta_rl_core.runtime.strict_json import parse_json
 
 Array = NDArray[np.float64]
 LARGEST_MANIFEST_BYTES = 1 << 20

@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from meta_rl_core.runtime.layers import Layer, parameter_shapes
 from meta_rl_core.runtime.robot_interface import RobotInterface
+from meta_rl_core.runtime.strict_json import canonical_json
 from meta_rl_core.runtime.terms import Term
 from meta_rl_core.tasks import FamilySpec, RewardModel
 
@@ -128,3 +130,9 @@ def family_fields(spec: FamilySpec, reward_model: RewardModel) -> dict[str, Any]
         "horizon": spec.horizon,
         "period_s": spec.period_s,
     }
+
+
+def bundle_hash(value: Mapping[str, Any]) -> str:
+    """SHA-256 of the canonical manifest without its own `bundle_hash`; covers the files by their hashes."""
+    rest = {key: item for key, item in value.items() if key != "bundle_hash"}
+    return hashlib.sha256(canonical_json(rest)).hexdigest()

@@ -15,10 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save as save_tensors
 
-from meta_rl_core.bundle.canonical import bundle_hash
 from meta_rl_core.bundle.files import sha256_of
 from meta_rl_core.bundle.load import Bundle, load_bundle
-from meta_rl_core.bundle.manifest import GOLDEN_FILE, MANIFEST_FILE, SCHEMA_VERSION, WEIGHTS_FILE
+from meta_rl_core.bundle.manifest import GOLDEN_FILE, MANIFEST_FILE, SCHEMA_VERSION, WEIGHTS_FILE, bundle_hash
 from meta_rl_core.errors import BundleError
 
 Tensors = Mapping[str, NDArray[Any]]

@@ -6,7 +6,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal, cast
 
-from meta_rl_core.bundle.canonical import bundle_hash
 from meta_rl_core.bundle.manifest import (
     GOLDEN_FILE,
     SCHEMA_VERSION,
@@ -15,6 +14,7 @@ from meta_rl_core.bundle.manifest import (
     Manifest,
     Provenance,
     RewardContract,
+    bundle_hash,
 )
 from meta_rl_core.errors import InvalidValueError
 from meta_rl_core.runtime.fields import Fields

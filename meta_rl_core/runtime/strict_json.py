@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""JSON with one spelling: strict parsing and the hash that names a bundle."""
+"""JSON with one spelling and no surprises: canonical writing, strict parsing."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -12,7 +11,7 @@ from meta_rl_core.errors import InvalidValueError
 
 
 def canonical_json(value: Mapping[str, Any]) -> bytes:
-    """One and only one spelling of a JSON object, to be hashed.
+    """The one canonical spelling of a JSON object.
 
     Raises:
         InvalidValueError: If it holds NaN, infinity or something JSON does not know.
@@ -20,14 +19,8 @@ def canonical_json(value: Mapping[str, Any]) -> bytes:
     try:
         text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:
-        raise InvalidValueError(f"a manifest must be plain JSON with finite numbers: {error}") from error
+        raise InvalidValueError(f"must be plain JSON with finite numbers: {error}") from error
     return text.encode("ascii")
-
-
-def bundle_hash(value: Mapping[str, Any]) -> str:
-    """SHA-256 of the canonical manifest without its own `bundle_hash`; covers the files by their hashes."""
-    rest = {key: item for key, item in value.items() if key != "bundle_hash"}
-    return hashlib.sha256(canonical_json(rest)).hexdigest()
 
 
 def parse_json(data: bytes) -> dict[str, Any]:

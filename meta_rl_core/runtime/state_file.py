@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Writes and reads small JSON state so that a crash leaves the old file or the new one, never half of one."""
+
+from __future__ import annotations
+
+import os
+import stat
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from meta_rl_core.errors import InvalidValueError
+from meta_rl_core.runtime.strict_json import canonical_json, parse_json
+
+LARGEST_STATE_BYTES = 1 << 20
+
+
+def write_state(path: str | Path, state: Mapping[str, Any]) -> None:
+    """Replaces the file at `path` by the state, durably.
+
+    Raises:
+        InvalidValueError: If the state is not plain JSON, or the file cannot be written; an old file stays.
+    """
+    target = Path(path)
+    data = canonical_json(state) + b"\n"
+    try:
+        descriptor, temporary = tempfile.mkstemp(prefix=f".{target.name}-", dir=target.parent)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, target)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+        directory = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
+    except OSError as error:
+        raise InvalidValueError(f"the state could not be written to {target}: {error}") from error
+
+
+def read_state_file(path: str | Path) -> dict[str, Any]:
+    """Reads what `write_state` wrote; the content is still to be checked by whoever uses it.
+
+    Raises:
+        InvalidValueError: If the file is missing, not a regular file, too large or not a JSON object.
+    """
+    target = Path(path)
+    try:
+        # O_NONBLOCK keeps a named pipe from blocking for ever.
+        descriptor = os.open(target, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(descriptor, "rb") as file:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise InvalidValueError(f"{target} must be a regular file")
+            data = file.read(LARGEST_STATE_BYTES + 1)
+    except OSError as error:
+        raise InvalidValueError(f"{target} cannot be read: {error.strerror}") from error
+    if len(data) > LARGEST_STATE_BYTES:
+        raise InvalidValueError(f"{target} has more than the allowed {LARGEST_STATE_BYTES} bytes")
+    try:
+        return parse_json(data)
+    except InvalidValueError as error:
+        raise InvalidValueError(f"{target}: {error}") from error

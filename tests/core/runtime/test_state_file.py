@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""State files are written whole or not at all, and read with suspicion."""
+
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path
+
+import pytest
+
+from meta_rl_core.errors import InvalidValueError
+from meta_rl_core.runtime.state_file import read_state_file, write_state
+
+
+def test_a_state_is_read_back_to_the_bit(tmp_path: Path) -> None:
+    state = {"a": [0.1, 1e-320, -0.0, 2**100], "b": None}
+    write_state(tmp_path / "state.json", {"old": 1})
+    write_state(tmp_path / "state.json", state)
+    assert repr(read_state_file(tmp_path / "state.json")) == repr(state)
+    assert os.listdir(tmp_path) == ["state.json"]
+
+
+def test_a_state_that_cannot_be_written_leaves_the_old_one(tmp_path: Path) -> None:
+    path = tmp_path / "state.json"
+    write_state(path, {"old": 1})
+    with pytest.raises(InvalidValueError, match="plain JSON"):
+        write_state(path, {"a": math.nan})
+    with pytest.raises(InvalidValueError, match="could not be written"):
+        write_state(tmp_path / "nowhere" / "state.json", {})
+    assert read_state_file(path) == {"old": 1}
+
+
+def test_a_crash_while_replacing_leaves_the_old_state(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "state.json"
+    write_state(path, {"old": 1})
+
+    def fail(*_: object) -> None:
+        raise OSError("power cut")
+
+    for name in ("fsync", "replace"):
+        with monkeypatch.context() as patched, pytest.raises(InvalidValueError, match="power cut"):
+            patched.setattr(os, name, fail)
+            write_state(path, {"new": 1})
+        assert read_state_file(path) == {"old": 1}
+        assert os.listdir(tmp_path) == ["state.json"]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "not valid JSON"),
+        (b"[1]", "JSON object"),
+        (b'{"a": NaN}', "NaN"),
+        (b'{"a": 1, "a": 2}', "twice"),
+        (b'{"a": ' + b"[" * 200_000, "not valid JSON"),
+        (b" " * (2 << 20), "allowed"),
+        (b"\xff\xfe", "not valid JSON"),
+    ],
+)
+def test_damaged_files_are_refused(tmp_path: Path, content: bytes, message: str) -> None:
+    (tmp_path / "state.json").write_bytes(content)
+    with pytest.raises(InvalidValueError, match=message):
+        read_state_file(tmp_path / "state.json")
+
+
+def test_missing_files_directories_and_pipes_are_refused_without_blocking(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for name in ("missing.json", "pipe", "."):
+        with pytest.raises(InvalidValueError):
+            read_state_file(tmp_path / name)
