@@ -40,12 +40,34 @@ def random_parts(
     reward_scale_in_context: float = 0.1,
 ) -> tuple[dict[str, Any], dict[str, Array], dict[str, Array]]:
     """Manifest fields, weights and golden vectors, ready for `write_bundle`."""
-    spec, reward_model = make_family_parts(family)
+    return random_parts_of(
+        *make_family_parts(family),
+        seed=seed,
+        hidden=hidden,
+        latent_dim=latent_dim,
+        next_observation_in_context=next_observation_in_context,
+        prior_in_product=prior_in_product,
+        reward_scale_in_context=reward_scale_in_context,
+    )
+
+
+def random_parts_of(
+    spec: FamilySpec,
+    reward_model: RewardModel,
+    *,
+    seed: int = 0,
+    hidden: int = 16,
+    latent_dim: int = 5,
+    next_observation_in_context: bool = False,
+    prior_in_product: bool = False,
+    reward_scale_in_context: float = 0.1,
+) -> tuple[dict[str, Any], dict[str, Array], dict[str, Array]]:
+    """As `random_parts`, for any family."""
     rows = spec.observation_dim * (2 if next_observation_in_context else 1) + spec.action_dim + 1
     actor = _layers(spec.observation_dim + latent_dim, hidden, 2 * spec.action_dim)
     encoder = _layers(rows, hidden, 2 * latent_dim)
     manifest_fields = {
-        "name": f"random-{family}",
+        "name": f"random-{spec.name}",
         **family_fields(spec, reward_model),
         "latent_dim": latent_dim,
         "prior_in_product": prior_in_product,
@@ -68,7 +90,7 @@ def random_parts(
     }
     generator = np.random.default_rng(seed)
     weights = {**_weights(actor, "actor", generator), **_weights(encoder, "encoder", generator)}
-    golden = _golden(
+    golden = make_golden(
         manifest_fields, Network(actor, weights, "actor"), Network(encoder, weights, "encoder"), generator
     )
     return manifest_fields, weights, golden
@@ -100,9 +122,10 @@ def _weights(layers: tuple[Layer, ...], prefix: str, generator: np.random.Genera
     return weights
 
 
-def _golden(
+def make_golden(
     fields: dict[str, Any], actor: Network, encoder: Network, generator: np.random.Generator
 ) -> dict[str, Array]:
+    """Golden vectors of these networks, computed in NumPy."""
     observation, action, latent = fields["observation_dim"], fields["action_dim"], fields["latent_dim"]
 
     def draw(*shape: int) -> Array:

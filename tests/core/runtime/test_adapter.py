@@ -16,9 +16,12 @@ from hypothesis import strategies as st
 from meta_rl_core.belief import TaskBelief
 from meta_rl_core.bundle import Bundle
 from meta_rl_core.errors import InvalidValueError, NonFiniteError, PitayaError
+from meta_rl_core.families.dclaw_turn import make_robot
 from meta_rl_core.runtime.adapter import Adapter
 from meta_rl_core.runtime.context import Transition
 from tests.helpers.bundles import make_random_bundle
+
+OBSERVATION, ACTION = make_robot().observation_dim, make_robot().action_dim
 
 
 @pytest.fixture(scope="module")
@@ -126,7 +129,7 @@ def test_the_same_seed_gives_the_same_bits(bundle: Bundle) -> None:
 def test_acting_is_tanh_of_the_actor_mean(bundle: Bundle) -> None:
     adapter = Adapter(bundle, seed=0)
     z = adapter.begin_episode()
-    observation = np.linspace(-1.0, 1.0, 29, dtype=np.float64)
+    observation = np.linspace(-1.0, 1.0, OBSERVATION, dtype=np.float64)
     action = adapter.act(observation)
     outputs = bundle.actor()(np.concatenate([observation, z]))
     assert action.tolist() == np.tanh(outputs[:9]).tolist()
@@ -137,7 +140,7 @@ anything = st.floats(allow_nan=True, allow_infinity=True, allow_subnormal=True)
 
 
 @settings(deadline=None)
-@given(observation=st.lists(anything, min_size=29, max_size=29))
+@given(observation=st.lists(anything, min_size=OBSERVATION, max_size=OBSERVATION))
 def test_no_observation_leads_to_a_non_finite_action(bundle: Bundle, observation: list[float]) -> None:
     adapter = Adapter(bundle, seed=0)
     adapter.begin_episode()
@@ -150,14 +153,15 @@ def test_no_observation_leads_to_a_non_finite_action(bundle: Bundle, observation
 
 
 @settings(deadline=None)
-@given(number=anything, where=st.integers(0, 67))
+@given(number=anything, where=st.integers(0, 2 * OBSERVATION + ACTION))
 def test_no_transition_leads_to_a_non_finite_belief(bundle: Bundle, number: float, where: int) -> None:
     adapter = Adapter(bundle, seed=0)
-    numbers = np.linspace(-1.0, 1.0, 68, dtype=np.float64)
+    numbers = np.linspace(-1.0, 1.0, 2 * OBSERVATION + ACTION + 1, dtype=np.float64)
     numbers[where] = number
     before = adapter.belief
     try:
-        after = adapter.observe(Transition(numbers[:29], numbers[29:38], float(numbers[38]), numbers[39:68]))
+        observation, action, rest = np.split(numbers, [OBSERVATION, OBSERVATION + ACTION])
+        after = adapter.observe(Transition(observation, action, float(rest[0]), rest[1:]))
     except PitayaError:
         assert adapter.belief is before
         return
@@ -169,12 +173,12 @@ def test_no_transition_leads_to_a_non_finite_belief(bundle: Bundle, number: floa
 def test_wrong_shapes_and_options_are_refused(bundle: Bundle) -> None:
     adapter = Adapter(bundle, seed=0)
     with pytest.raises(InvalidValueError, match="begin_episode"):
-        adapter.act(np.zeros(29))
+        adapter.act(np.zeros(OBSERVATION))
     adapter.begin_episode()
-    with pytest.raises(InvalidValueError, match=r"observation must have shape \(29,\)"):
-        adapter.act(np.zeros(28))
+    with pytest.raises(InvalidValueError, match=rf"observation must have shape \({OBSERVATION},\)"):
+        adapter.act(np.zeros(OBSERVATION - 1))
     with pytest.raises(InvalidValueError, match=r"action must have shape \(9,\)"):
-        adapter.observe(Transition(np.zeros(29), np.zeros(8), 0.0, np.zeros(29)))
+        adapter.observe(Transition(np.zeros(OBSERVATION), np.zeros(8), 0.0, np.zeros(OBSERVATION)))
     for options in (
         {"seed": -1},
         {"seed": 1.5},

@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`pitaya plot RUN...`: learning curves against environment steps and wall clock."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import click
+import numpy as np
+from numpy.typing import NDArray
+
+from meta_rl_core.errors import InvalidValueError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+Array = NDArray[np.float64]
+PROGRESS_FILE = "progress.csv"
+_GRID_POINTS = 200
+_RETURNS = {"dense": ("return", "return per episode"), "sparse": ("sparse", "sparse return per episode")}
+_SUCCESS = ("success", "share of tasks solved")
+_CURVES = (("first", "first episode (prior)", "tab:gray"), ("adapted", "adapted episode", "tab:purple"))
+_X_AXES = (("env_steps", "environment steps"), ("wall_s", "wall clock [min]"))
+
+
+class Band(NamedTuple):
+    """Several runs as one curve, on a grid they all cover."""
+
+    x: Array
+    mean: Array
+    low: Array
+    high: Array
+
+
+@click.command()
+@click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=Path("learning_curves.png"),
+    show_default=True,
+    help="Picture to write; its ending decides the format.",
+)
+@click.option(
+    "--reward",
+    type=click.Choice(["dense", "sparse"]),
+    default="dense",
+    show_default=True,
+    help="Which return.",
+)
+@click.option("--title", default=None, help="Title of the picture; by default the names of the runs.")
+def plot(runs: tuple[Path, ...], out: Path, reward: str, title: str | None) -> None:
+    """Draw returns and success of training runs; several runs give their mean, lowest and highest."""
+    histories = [read_progress(run, reward) for run in runs]
+    draw(histories, reward, out, title or ", ".join(run.name for run in runs))
+    click.echo(f"picture: {out}")
+
+
+def read_progress(run: Path, reward: str = "dense") -> dict[str, Array]:
+    """Columns of a run's progress.csv, each of shape (rows,), in order of environment steps.
+
+    Args:
+        run: The run folder, or the CSV file itself.
+        reward: Which return is wanted, `dense` or `sparse`.
+
+    Raises:
+        InvalidValueError: If it cannot be read, lacks a column, has no row or holds what is no number.
+    """
+    path = run / PROGRESS_FILE if run.is_dir() else run
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InvalidValueError(
+            f"{path} cannot be read: {error}; give run folders of `pitaya train`"
+        ) from error
+    quantities = (_RETURNS[reward][0], _SUCCESS[0])
+    wanted = [f"{quantity}_{curve}" for quantity in quantities for curve, _, _ in _CURVES]
+    wanted += [name for name, _ in _X_AXES]
+    missing = [name for name in wanted if not rows or name not in rows[0]]
+    if missing:
+        raise InvalidValueError(f"{path} has {len(rows)} rows and lacks the columns {', '.join(missing)}")
+    try:
+        columns = {name: np.array([float(row[name]) for row in rows]) for name in wanted}
+    except (TypeError, ValueError) as error:
+        raise InvalidValueError(f"{path} holds something that is no number: {error}") from error
+    order = np.argsort(columns["env_steps"], kind="stable")
+    return {name: values[order] for name, values in columns.items()}
+
+
+def combine(curves: Sequence[tuple[Array, Array]]) -> Band:
+    """Mean, lowest and highest of several (x, y) curves over the range of x that all of them cover.
+
+    One curve keeps its own points; several are interpolated on a common grid, which is a single point where
+    they share no range.
+    """
+    if len(curves) == 1:
+        x, y = curves[0]
+        return Band(x, y, y, y)
+    low, high = max(float(x[0]) for x, _ in curves), min(float(x[-1]) for x, _ in curves)
+    points = _GRID_POINTS if high > low else 1
+    grid = np.linspace(low, max(low, high), points, dtype=np.float64)
+    values = np.stack([np.interp(grid, x, y) for x, y in curves])
+    return Band(grid, values.mean(axis=0), values.min(axis=0), values.max(axis=0))
+
+
+def draw(histories: Sequence[dict[str, Array]], reward: str, out: Path, title: str) -> None:
+    """Writes the picture: returns above success, against environment steps and wall clock.
+
+    Raises:
+        InvalidValueError: If the file cannot be written.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(10, 6.5), layout="constrained")
+    axes = figure.subplots(2, 2, sharex="col", sharey="row")
+    for row, (quantity, y_label) in enumerate((_RETURNS[reward], _SUCCESS)):
+        for column, (x_name, x_label) in enumerate(_X_AXES):
+            _draw_panel(axes[row][column], histories, quantity, x_name)
+            axes[row][0].set_ylabel(y_label)
+            axes[1][column].set_xlabel(x_label)
+    axes[1][0].set_ylim(-0.02, 1.02)
+    axes[0][0].legend(frameon=False)
+    figure.suptitle(title)
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(out, dpi=150)
+    except (OSError, ValueError) as error:
+        raise InvalidValueError(f"the picture could not be written to {out}: {error}") from error
+
+
+def _draw_panel(axis: Axes | Any, histories: Sequence[dict[str, Array]], quantity: str, x_name: str) -> None:
+    scale = 1.0 / 60.0 if x_name == "wall_s" else 1.0
+    for curve, label, colour in _CURVES:
+        band = combine([_finite(h[x_name] * scale, h[f"{quantity}_{curve}"]) for h in histories])
+        axis.plot(band.x, band.mean, color=colour, label=label, linewidth=1.5)
+        if len(histories) > 1:
+            axis.fill_between(band.x, band.low, band.high, color=colour, alpha=0.2, linewidth=0.0)
+    axis.grid(alpha=0.3)
+    axis.spines[["top", "right"]].set_visible(False)
+
+
+def _finite(x: Array, y: Array) -> tuple[Array, Array]:
+    keep = np.isfinite(x) & np.isfinite(y)
+    return (x[keep], y[keep]) if keep.any() else (np.zeros(1), np.full(1, math.nan))
