@@ -122,11 +122,12 @@ class Learner:
         return Batch(*(transitions[name] for name in names), context=encoded)
 
     def _transitions(self, rows: torch.Tensor, tasks: Index) -> dict[str, torch.Tensor]:
-        transitions = self.replay.store.gather(rows)
-        if self.config.relabel:
-            judged = self.family.reward_model.judge(
-                transitions["signals"].double().numpy(), transitions["action"].double().numpy(), self.tasks[tasks][:, None, :]
-            )
-            transitions["reward"] = torch.as_tensor(judged.reward, dtype=torch.float32)
-            transitions["sparse_reward"] = torch.as_tensor(judged.sparse_reward, dtype=torch.float32)
-        return transitions
+        gathered = self.replay.store.gather(rows)
+        if not self.config.relabel:
+            return gathered
+        plain: dict[str, Array] = {name: value.numpy() for name, value in gathered.items()}
+        if self.config.augment:
+            plain = self.family.augment(plain, self.generator)
+        judged = self.family.reward_model.judge(plain["signals"], plain["action"], self.tasks[tasks][:, None, :])
+        plain.update(reward=judged.reward, sparse_reward=judged.sparse_reward)
+        return {name: torch.as_tensor(value, dtype=torch.float32) for name, value in plain.items()}

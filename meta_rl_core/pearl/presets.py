@@ -32,6 +32,7 @@ _FAST: dict[str, Any] = {
     "next_observation_in_context": True,
     "reward_prediction_weight": 1.0,
     "reduced_precision": True,
+    "augment": True,
 }
 _DCLAW_FAST: dict[str, Any] = {
     **_FAST,

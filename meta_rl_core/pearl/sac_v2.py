@@ -9,6 +9,7 @@ tasks long before the Bellman error does (as in VariBAD, Zintgraf et al. 2020).
 from __future__ import annotations
 
 import copy
+import math
 
 import torch
 from torch import Tensor, nn
@@ -38,7 +39,7 @@ class SacV2Update(nn.Module):
         self.target_critic = copy.deepcopy(self.critic).requires_grad_(False)
         head_inputs = 2 * spec.observation_dim + spec.action_dim + config.latent_dim
         self.reward_head = MLP(head_inputs, config.encoder_hidden, 1, layer_norm=config.layer_norm, generator=generator)
-        self.log_temperature = nn.Parameter(torch.zeros(()))
+        self.log_temperature = nn.Parameter(torch.tensor(math.log(config.initial_temperature)))
         self.target_entropy = config.target_entropy_per_action * spec.action_dim
         shared = [*agent.encoder.parameters(), *self.critic.parameters(), *self.reward_head.parameters()]
         self.critic_optimiser = torch.optim.Adam(shared, lr=config.learning_rate, fused=True)
@@ -93,13 +94,14 @@ class SacV2Update(nn.Module):
         Returns:
             Losses by name and the sampled z, shape (T, 1, latent).
         """
+        learns_from_values = self.config.bellman_gradient_to_encoder
         with torch.autocast(batch.observation.device.type, torch.bfloat16, enabled=self.config.reduced_precision):
             mean, variance = self.agent.posterior(batch.context)
             z = (mean + variance.sqrt() * latent_noise).unsqueeze(1)
             rows = z.expand(-1, batch.observation.shape[1], -1)
             losses = {
                 "kl_per_task": kl_to_standard_normal(mean, variance) / mean.shape[0],
-                "critic_loss": self._critic_loss(batch, rows, next_noise),
+                "critic_loss": self._critic_loss(batch, rows if learns_from_values else rows.detach(), next_noise),
                 "reward_loss": self._reward_loss(batch, rows),
                 "posterior_variance": variance.mean(),
             }

@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which transition lands in which book, and on which hypothesis it was lived."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from meta_rl_core.pearl.config import CollectionConfig, PearlConfig
+from meta_rl_core.pearl.learner import Learner
+from meta_rl_core.pearl.replay import TaskReplay
+from meta_rl_core.pearl.visits import RelabelledReplay
+from tests.helpers.toy_family import LineFamily
+
+SMALL = {"actor_hidden": (8,), "critic_hidden": (8,), "encoder_hidden": (8,), "context_size": 7, "batch_size": 9, "meta_batch": 4}
+
+
+def make_learner(plan: CollectionConfig, family: LineFamily | None = None, **settings: object) -> Learner:
+    config = PearlConfig("line", collection=plan, replay_capacity=10_000, **{**SMALL, **settings})  # type: ignore[arg-type]
+    return Learner(family or LineFamily(), config)
+
+
+def books(learner: Learner) -> TaskReplay:
+    assert isinstance(learner.replay, TaskReplay)
+    return learner.replay
+
+
+def test_initial_collection_fills_both_books_of_every_task() -> None:
+    learner = make_learner(CollectionConfig(2, 1, 1, 0, 0))
+    learner.collect_initial()
+    # 6 tasks x 2 episodes x 5 steps.
+    assert learner.env_steps == 60
+    assert [len(rows) for rows in books(learner).rl_rows] == [10] * 6
+    assert [len(rows) for rows in books(learner).context_rows] == [10] * 6
+
+
+def test_extra_episodes_stay_out_of_the_context_and_a_visit_clears_only_the_context() -> None:
+    learner = make_learner(CollectionConfig(2, 1, 2, 1, 3))
+    learner.collect_initial()
+    learner.collect()
+    visited = int(np.argmax([len(rows) for rows in books(learner).rl_rows]))
+    # RL: 2 initial + 2 prior + 1 posterior + 3 extra = 8 episodes; context: only 2 prior + 1 posterior.
+    assert len(books(learner).rl_rows[visited]) == 40
+    assert len(books(learner).context_rows[visited]) == 15
+    assert sorted(len(rows) for rows in books(learner).context_rows) == [10] * 5 + [15]
+
+
+def test_posterior_collection_begins_with_a_prior_episode_and_then_infers_once_per_episode() -> None:
+    learner = make_learner(CollectionConfig(1, 1, 2, 0, 3))
+    contexts: list[int] = []
+    infer = learner.explorer.infer
+
+    def spy(episodes, *arguments, **options):  # type: ignore[no-untyped-def]
+        contexts.append(len(episodes))
+        return infer(episodes, *arguments, **options)
+
+    learner.explorer.infer = spy  # type: ignore[method-assign]
+    learner.collect()
+    # Three extra episodes: the first acts on the prior, so only two inferences, each from the 2 prior episodes.
+    assert contexts == [2, 2]
+
+
+def test_context_and_rl_rows_are_drawn_independently_from_their_own_books() -> None:
+    learner = make_learner(CollectionConfig(1, 6, 1, 0, 2))
+    learner.collect_initial()
+    for _ in range(3):
+        learner.collect()
+    tasks = np.array([0, 3])
+    generator = np.random.default_rng(0)
+    rl, context = (draw(tasks, 500, generator) for draw in (books(learner).sample_rl, books(learner).sample_context))
+    for index, task in enumerate(tasks):
+        assert set(rl[index].tolist()) == set(books(learner).rl_rows[task].tolist())
+        assert set(context[index].tolist()) == set(books(learner).context_rows[task].tolist())
+
+
+def test_nothing_after_a_real_end_is_stored_and_the_last_step_is() -> None:
+    # Actions push outwards at 0.2 a step; beyond 0.3 it has fallen: 2 steps when always pushed one way.
+    learner = make_learner(CollectionConfig(1, 1, 1, 0, 0), LineFamily(horizon=5, edge=0.3))
+    with torch.no_grad():
+        learner.agent.actor.network.layers[-1].bias.copy_(torch.tensor([20.0, -20.0]))
+    learner.collect()
+    store = books(learner).store
+    assert store.size == 2
+    assert store.columns["terminal"][:2].tolist() == [0.0, 1.0]
+
+
+def test_relabelling_gives_every_row_the_reward_of_its_own_task() -> None:
+    learner = make_learner(CollectionConfig(1, 4, 2, 1, 0), relabel=True, method="sac_v2")
+    learner.collect_initial()
+    learner.collect()
+    rows = torch.arange(12).reshape(2, 6)
+    got = learner._transitions(rows, np.array([1, 4]))
+    positions = learner.replay.store.columns["signals"][rows][..., 0]
+    goals = torch.tensor([-0.6, 0.6])[:, None]
+    torch.testing.assert_close(got["reward"], -(positions - goals).abs())
+
+
+def test_only_task_independent_episodes_serve_as_context_of_another_task() -> None:
+    learner = make_learner(CollectionConfig(1, 4, 2, 2, 0), relabel=True, method="sac_v2")
+    learner.collect_initial()
+    for _ in range(4):
+        learner.collect()
+    replay = learner.replay
+    assert isinstance(replay, RelabelledReplay)
+    owner = {}
+    for task, episodes, prior in zip(replay.tasks, replay.episodes, replay.prior_counts, strict=True):
+        for index, rows in enumerate(episodes):
+            owner.update({int(row): (task, index < prior) for row in rows})
+    generator = np.random.default_rng(0)
+    foreign = 0
+    for _ in range(50):
+        drawn = replay.draw_contexts(8, 6, 6, generator)
+        for task, rows in zip(drawn.tasks, drawn.rows.tolist(), strict=True):
+            for row in rows:
+                assert owner[row][0] == task or owner[row][1]
+                foreign += owner[row][0] != task
+    assert foreign > 0
+
+
+def test_a_full_store_overwrites_the_oldest() -> None:
+    learner = make_learner(CollectionConfig(1, 1, 1, 0, 0), relabel=True, method="sac_v2")
+    learner.replay.store.capacity = 12
+    for _ in range(3):
+        learner.collect()
+    assert learner.replay.store.size == 12
+    assert learner.replay.store.total == 15

@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs resume with the very same numbers, stop cleanly and really learn."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from meta_rl_core.errors import CheckpointError, InvalidValueError, TrainingDivergedError, UnknownNameError
+from meta_rl_core.pearl.config import CollectionConfig, EvaluationConfig, PearlConfig
+from meta_rl_core.pearl.presets import make_config
+from meta_rl_core.pearl.trainer import Trainer
+from tests.helpers.toy_family import LineFamily
+
+
+def make_config_for(iterations: int, **settings: object) -> PearlConfig:
+    values: dict[str, object] = {
+        "iterations": iterations, "updates_per_iteration": 3, "actor_hidden": (8,), "critic_hidden": (8,),
+        "encoder_hidden": (8,), "context_size": 6, "batch_size": 5, "meta_batch": 3, "replay_capacity": 5000,
+        "collection": CollectionConfig(1, 2, 1, 0, 1), "evaluation": EvaluationConfig(1, 3, 3, 1),
+    }  # fmt: skip
+    return PearlConfig("line", **{**values, **settings})  # type: ignore[arg-type]
+
+
+def rows(directory: Path) -> list[dict[str, str]]:
+    with (directory / "progress.csv").open(newline="") as file:
+        return [{key: value for key, value in row.items() if key != "wall_s"} for row in csv.DictReader(file)]
+
+
+@pytest.mark.parametrize("settings", [{}, {"relabel": True, "method": "sac_v2", "reward_prediction_weight": 1.0}])
+def test_a_resumed_run_has_the_same_curve_as_one_that_was_never_stopped(tmp_path: Path, settings: dict[str, object]) -> None:
+    Trainer(LineFamily(), make_config_for(6, **settings), tmp_path / "whole").run()
+    Trainer(LineFamily(), make_config_for(3, **settings), tmp_path / "parts").run()
+    Trainer(LineFamily(), make_config_for(6, **settings), tmp_path / "parts", resume=True).run()
+    assert rows(tmp_path / "parts") == rows(tmp_path / "whole")
+    assert len(rows(tmp_path / "parts")) == 6
+
+
+def test_rows_written_after_the_last_checkpoint_of_a_killed_run_do_not_appear_twice(tmp_path: Path) -> None:
+    trainer = Trainer(LineFamily(), make_config_for(2), tmp_path)
+    trainer.run()
+    trainer._log.add({**{key: "0" for key in rows(tmp_path)[0]}, "wall_s": 0.0, "updates": 999, "env_steps": 1})
+    Trainer(LineFamily(), make_config_for(3), tmp_path, resume=True).run()
+    assert [row["updates"] for row in rows(tmp_path)] == ["3", "6", "9"]
+
+
+def test_a_run_folder_is_never_overwritten(tmp_path: Path) -> None:
+    Trainer(LineFamily(), make_config_for(1), tmp_path).run()
+    with pytest.raises(CheckpointError, match="--resume"):
+        Trainer(LineFamily(), make_config_for(1), tmp_path)
+
+
+def test_other_settings_or_a_damaged_checkpoint_refuse_to_resume(tmp_path: Path) -> None:
+    Trainer(LineFamily(), make_config_for(1), tmp_path).run()
+    with pytest.raises(CheckpointError, match="meta_batch: saved 3, asked 4"):
+        Trainer(LineFamily(), make_config_for(2, meta_batch=4), tmp_path, resume=True)
+    weights = tmp_path / "checkpoint" / "networks.safetensors"
+    weights.write_bytes(weights.read_bytes()[:100])
+    with pytest.raises(CheckpointError, match="no usable checkpoint"):
+        Trainer(LineFamily(), make_config_for(2), tmp_path, resume=True)
+
+
+def test_a_crash_while_swapping_checkpoints_leaves_the_previous_one_usable(tmp_path: Path) -> None:
+    Trainer(LineFamily(), make_config_for(1), tmp_path).run()
+    (tmp_path / "checkpoint").rename(tmp_path / "checkpoint.previous")
+    Trainer(LineFamily(), make_config_for(2), tmp_path, resume=True).run()
+    assert len(rows(tmp_path)) == 2
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_names_the_term_and_keeps_the_checkpoint(tmp_path: Path) -> None:
+    trainer = Trainer(LineFamily(), make_config_for(3), tmp_path)
+    trainer.run()
+    with torch.no_grad():
+        trainer.learner.update.value.network.layers[-1].bias.fill_(np.nan)
+    with pytest.raises(TrainingDivergedError, match="value_loss"):
+        trainer._learn()
+    Trainer(LineFamily(), make_config_for(4), tmp_path, resume=True).run()
+
+
+def test_settings_out_of_range_name_the_field_and_what_is_allowed() -> None:
+    with pytest.raises(InvalidValueError, match="discount"):
+        PearlConfig("line", discount=1.5)
+    with pytest.raises(InvalidValueError, match="meta_batch must be at least 1, got 0"):
+        PearlConfig("line", meta_batch=0)
+    with pytest.raises(InvalidValueError, match="unknown settings"):
+        PearlConfig.from_dict({"family": "line", "no_such": 1})
+    with pytest.raises(UnknownNameError, match="paper"):
+        make_config("line", "no-such-preset")
+
+
+def test_settings_survive_the_file_they_are_written_to() -> None:
+    config = make_config("sparse-point-robot", "paper")
+    assert PearlConfig.from_dict(config.to_dict()) == config
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"discount": 0.5, "kl_weight": 0.001},
+        {"discount": 0.8, "kl_weight": 0.01, "reward_scale": 5.0, "initial_temperature": 0.1, "method": "sac_v2", "relabel": True, "reward_prediction_weight": 1.0},
+    ],
+)
+def test_it_learns_to_stand_on_goals_it_is_not_told(tmp_path: Path, settings: dict[str, object]) -> None:
+    config = make_config_for(
+        16, updates_per_iteration=75, actor_hidden=(32, 32), critic_hidden=(64, 64), encoder_hidden=(64, 64), meta_batch=6,
+        batch_size=32, context_size=10, learning_rate=3e-3, target_rate=0.02,
+        collection=CollectionConfig(10, 6, 2, 0, 2), evaluation=EvaluationConfig(16, 20, 3, 2), **settings,
+    )  # fmt: skip
+    Trainer(LineFamily(horizon=10), config, tmp_path).run()
+    last = rows(tmp_path)[-1]
+    # Standing still scores -5 on average (mean |goal| 0.5 x 10 steps); an oracle that walks there about -1.6.
+    assert float(last["return_adapted"]) > -3.5
+    assert float(last["return_adapted"]) > float(last["return_first"])
