@@ -75,7 +75,7 @@ class DClawWorlds(Worlds):
             seeds: One seed per world, shape (N,); a world's start depends on its own seed alone.
 
         Returns:
-            Observations, shape (N, 29).
+            Observations, shape (N, 31).
 
         Raises:
             InvalidValueError: If a shape is wrong or a seed negative.
@@ -95,7 +95,7 @@ class DClawWorlds(Worlds):
             actions: Shape (N, 9), clipped to [-1, 1].
 
         Returns:
-            Observations (N, 29), signals (N, 19) and terminal flags (N,), all false.
+            Observations (N, 31), signals (N, 19) and terminal flags (N,), all false.
 
         Raises:
             InvalidValueError: If the shape is wrong.
