@@ -30,7 +30,7 @@ setup(
             "lifecycle_manager = pitaya_nodes.lifecycle_manager:main",
             "recorder = pitaya_nodes.recorder:main",
         ],
-        # Words of the `pitaya` command line that need ROS; found by meta_rl_core without importing this package.
+        # Words of the `pitaya` command line that need ROS; meta_rl_core finds them without importing this.
         "pitaya.commands": [
             "up = pitaya_nodes.commands.up:up",
             "demo = pitaya_nodes.commands.demo:demo",

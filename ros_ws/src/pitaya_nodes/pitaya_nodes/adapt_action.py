@@ -1,0 +1,249 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The Adapt action: reset the plant, run an episode, report, again; on the node's single executor thread."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from pitaya_msgs.action import Adapt
+from pitaya_msgs.msg import PolicyStatus
+from pitaya_msgs.srv import ResetPlant
+from rclpy.action import ActionServer, CancelResponse, GoalResponse
+from rclpy.clock import Clock, ClockType
+from rclpy.task import Future
+
+from meta_rl_core.errors import PitayaError
+from pitaya_nodes import convert
+from pitaya_nodes.episode import Episode, EpisodeOutcome
+from pitaya_nodes.errors import (
+    GoalCancelledError,
+    GoalStoppedError,
+    PlantError,
+    RewardMissingError,
+)
+from pitaya_nodes.goals import AdaptGoal, read_goal
+from pitaya_nodes.waiting import Waiting
+
+if TYPE_CHECKING:
+    from pitaya_nodes.policy_node import PolicyNode
+
+WATCH_PERIOD_S = 0.05
+_WATCHES_PER_STATUS = 20
+
+
+class AdaptAction:
+    """Serves one goal at a time."""
+
+    def __init__(self, node: PolicyNode) -> None:
+        """Opens the action of a configured policy node."""
+        self._node = node
+        self._waiting = Waiting()
+        self._waited_for = ""
+        self._seen_step = 0
+        self._goal: AdaptGoal | None = None
+        self._accepted = False
+        self._budget_end_s: float | None = None
+        self._watches = 0
+        self._reset_client = node.create_client(ResetPlant, "reset_plant")
+        self._server = ActionServer(
+            node,
+            Adapt,
+            "~/adapt",
+            self._execute,
+            goal_callback=self._on_goal,
+            cancel_callback=self._on_cancel,
+        )
+        # Steady time: a plant that stopped the simulated clock must still be noticed.
+        self._watch = node.create_timer(
+            WATCH_PERIOD_S, self._on_watch, clock=Clock(clock_type=ClockType.STEADY_TIME)
+        )
+        self._watch.cancel()
+
+    @property
+    def running(self) -> bool:
+        """Whether a goal was accepted and has not ended."""
+        return self._accepted
+
+    def destroy(self) -> None:
+        """Closes the action."""
+        self._watch.cancel()
+        self._node.destroy_timer(self._watch)
+        self._node.destroy_client(self._reset_client)
+        self._server.destroy()
+
+    def stop(self, reason: str) -> None:
+        """Ends a running goal early."""
+        self._waiting.fail(GoalStoppedError(reason))
+
+    def advanced(self, episode: Episode) -> None:
+        """Notes that the episode took in something new."""
+        if self._waited_for == "steps":
+            if episode.step != self._seen_step:
+                self._seen_step = episode.step
+                self._waiting.progress()
+            if not episode.acting:
+                self._waiting.finish()
+        elif self._waited_for == "rewards" and episode.complete:
+            self._waiting.finish()
+
+    def _on_goal(self, _: Adapt.Goal) -> GoalResponse:
+        node = self._node
+        if not node.active:
+            node.get_logger().warning("goal rejected: the policy node is not active; activate it first")
+            return GoalResponse.REJECT
+        if self._accepted:
+            reason = "goal rejected: another Adapt goal runs; cancel it or wait for its end"
+            node.get_logger().warning(reason)
+            node.report(PolicyStatus.ACTIVE, reason)
+            return GoalResponse.REJECT
+        self._accepted = True
+        return GoalResponse.ACCEPT
+
+    def _on_cancel(self, _: Any) -> CancelResponse:
+        self._waiting.fail(GoalCancelledError("the client cancelled the goal"))
+        return CancelResponse.ACCEPT
+
+    def _on_watch(self) -> None:
+        self._watches += 1
+        if self._budget_end_s is not None and time.monotonic() >= self._budget_end_s:
+            self.stop(f"the time budget of {self._goal.time_budget_s:g} s is spent" if self._goal else "")
+        if self._waited_for == "service" and self._reset_client.service_is_ready():
+            self._waiting.finish()
+        self._waiting.check()
+        if self._watches % _WATCHES_PER_STATUS == 0 and self._node.episode is not None:
+            self._node.report(PolicyStatus.ACTIVE, f"episode {self._node.episode.index} runs")
+
+    async def _execute(self, handle: Any) -> Adapt.Result:
+        node, result = self._node, Adapt.Result()
+        self._waiting, self._waited_for, self._seen_step = Waiting(), "", 0
+        try:
+            self._goal = read_goal(handle.request, node.bundle.manifest.horizon)
+            await self._run(self._goal, handle, result)
+            result.adapted = bool(result.successes[-1])
+            outcome = "solved" if result.adapted else "not solved"
+            result.message = f"{len(result.returns)} episodes; the last one counts as {outcome}"
+            handle.succeed()
+        except GoalCancelledError as error:
+            result.message = self._where(str(error), result)
+            handle.canceled() if handle.is_cancel_requested else handle.abort()
+        except PitayaError as error:
+            result.message = self._where(str(error), result)
+            handle.abort()
+        finally:
+            self._end(result)
+        return result
+
+    async def _run(self, goal: AdaptGoal, handle: Any, result: Adapt.Result) -> None:
+        node = self._node
+        node.begin_goal(goal)
+        self._budget_end_s = None if goal.time_budget_s is None else time.monotonic() + goal.time_budget_s
+        self._watch.reset()
+        for index in range(goal.episodes):
+            if handle.is_cancel_requested:
+                raise GoalCancelledError("the client cancelled the goal")
+            first_ns = await self._reset_plant(goal.seed, index)
+            outcome = await self._run_episode(index, goal.steps, first_ns)
+            result.returns.append(outcome.episode_return)
+            result.final_errors.append(outcome.final_error)
+            result.successes.append(outcome.success)
+            handle.publish_feedback(self._feedback(index, outcome))
+
+    async def _reset_plant(self, seed: int, index: int) -> int:
+        """Brings the plant to the start of an episode; gives the stamp of its first state [ns]."""
+        node, client = self._node, self._reset_client
+        node.report(PolicyStatus.HOLD, f"episode {index}: the plant is being reset")
+        if not client.service_is_ready():
+            await self._wait("service", self._plant_timeout_s, lambda: self._no_plant("offers no service"))
+        wait = self._wait("answer", self._plant_timeout_s, lambda: self._no_plant("does not answer service"))
+        call = client.call_async(ResetPlant.Request(seed=seed, episode=index))
+        call.add_done_callback(lambda future: self._finish(wait, future))
+        try:
+            response = await wait
+        finally:
+            client.remove_pending_request(call)
+        if not response.success:
+            raise PlantError(f"the plant refused to reset: {response.message}")
+        return convert.stamp_ns(response.stamp)
+
+    async def _run_episode(self, index: int, steps: int, first_ns: int) -> EpisodeOutcome:
+        node = self._node
+        states_before, rewards_before = node.states.count, node.rewards.count
+        wait = self._wait("steps", self._plant_timeout_s, lambda: self._no_progress(states_before))
+        self._seen_step = 0
+        episode = node.begin_episode(index, steps, first_ns)
+        try:
+            await wait
+            wait = self._wait("rewards", node.value("reward_timeout_s"), lambda: None)
+            self.advanced(episode)
+            await wait
+        finally:
+            outcome = episode.close()
+            node.publish_belief()
+            node.end_episode()
+        if outcome.judged == 0:
+            raise RewardMissingError(
+                f"none of the {outcome.steps} steps of episode {index} was judged "
+                f"({node.rewards.count - rewards_before} rewards came on {self._name('reward')}): "
+                "is the reward node active, and does it know the task?"
+            )
+        return outcome
+
+    def _wait(self, what: str, timeout_s: float, complaint: Any) -> Future:
+        self._waited_for = what
+        return self._waiting.start(timeout_s, complaint)
+
+    def _finish(self, wait: Future, answer: Future) -> None:
+        if not wait.done() and not answer.cancelled():
+            self._waiting.finish(answer.result())
+
+    def _feedback(self, index: int, outcome: EpisodeOutcome) -> Adapt.Feedback:
+        return Adapt.Feedback(
+            episode=index,
+            episode_return=outcome.episode_return,
+            final_error=outcome.final_error,
+            success=outcome.success,
+            belief=self._node.belief_message(),
+            accepted=self._node.pairing.accepted,
+            rejected=self._node.pairing.rejected,
+        )
+
+    def _end(self, result: Adapt.Result) -> None:
+        node = self._node
+        self._watch.cancel()
+        self._goal, self._budget_end_s, self._accepted, self._waited_for = None, None, False, ""
+        result.belief = node.belief_message()
+        result.accepted, result.rejected = node.pairing.accepted, node.pairing.rejected
+        mode = PolicyStatus.READY if node.active else PolicyStatus.INACTIVE
+        node.report(mode, f"goal ended: {result.message}")
+        node.get_logger().info(f"goal ended: {result.message}")
+
+    def _where(self, reason: str, result: Adapt.Result) -> str:
+        return f"stopped after {len(result.returns)} finished episodes: {reason}"
+
+    @property
+    def _plant_timeout_s(self) -> float:
+        return float(self._node.value("plant_timeout_s"))
+
+    def _name(self, topic: str) -> str:
+        return str(self._node.resolve_topic_name(topic))
+
+    def _no_plant(self, what: str) -> PlantError:
+        return PlantError(
+            f"the plant {what} {self._name('reset_plant')} within {self._plant_timeout_s:g} s: "
+            "is it running and active, in this namespace and ROS domain?"
+        )
+
+    def _no_progress(self, states_before: int) -> PlantError:
+        states, came = self._node.states, self._node.states.count - states_before
+        topic = self._name("joint_states")
+        if came == 0:
+            detail = f"no joint state came on {topic}: is the plant publishing?"
+        elif states.last_reason:
+            detail = f"{came} joint states came on {topic}, the last refusal: {states.last_reason}"
+        else:
+            detail = (
+                f"{came} joint states came on {topic}, none of them new: "
+                "is the command gate active, and does the plant hear executed_command?"
+            )
+        return PlantError(f"no step for {self._plant_timeout_s:g} s: {detail}")

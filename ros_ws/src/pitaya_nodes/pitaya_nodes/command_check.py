@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The rules a command must keep to before it may reach a robot. Pure, with stamps as the only time."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from enum import Enum
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meta_rl_core.errors import PitayaError
+from meta_rl_core.runtime.action import JointPositionAction
+from meta_rl_core.runtime.terms import JointReading, NameMap
+
+Array = NDArray[np.float64]
+NANOSECONDS = 1_000_000_000
+_KEPT_STATES = 256
+_ROUNDING_RAD = 1e-9
+
+
+class Verdict(Enum):
+    """Why a command was not forwarded, as counted on /diagnostics."""
+
+    FORWARD = "forwarded"
+    UNREADABLE = "wrong names, lengths or numbers"
+    UNKNOWN_STATE = "answers a state that never came"
+    STALE = "too old"
+    OUT_OF_ORDER = "older than one already forwarded"
+    OUT_OF_RANGE = "outside the joint limits"
+    TOO_FAR = "too far from the measured position"
+
+
+class Decision(NamedTuple):
+    """What to do with a command."""
+
+    verdict: Verdict
+    position: Array | None
+    """Position [rad] of each joint in the bundle's order; None unless forwarded."""
+    reason: str
+    """One sentence with what was got and what is allowed; empty if forwarded."""
+
+
+class CommandCheck:
+    """Remembers measured positions by stamp and judges commands that answer them."""
+
+    def __init__(self, action: JointPositionAction, oldest_s: float) -> None:
+        """Takes the limits from the policy's action.
+
+        Args:
+            action: Joints, limits and step limit.
+            oldest_s: How far a command's state may lie behind the latest one, in stamp time [s].
+        """
+        self.joints = action.joints
+        self._low, self._high = action.low - _ROUNDING_RAD, action.high + _ROUNDING_RAD
+        self._max_step = None if action.max_step is None else action.max_step + _ROUNDING_RAD
+        self._action = action
+        self._oldest_ns = round(oldest_s * NANOSECONDS)
+        self._names = NameMap(action.joints)
+        self._measured: OrderedDict[int, Array] = OrderedDict()
+        self._latest_ns: int | None = None
+        self._forwarded_ns = -1
+
+    @property
+    def latest_ns(self) -> int | None:
+        """Stamp of the latest measured state [ns], or None before the first."""
+        return self._latest_ns
+
+    def measured(self, state: JointReading) -> None:
+        """Takes a joint state, joints in any order.
+
+        Raises:
+            PitayaError: If it does not hold finite positions of all commanded joints.
+        """
+        arranged = self._names.arrange(state)
+        self._measured[arranged.stamp_ns] = arranged.position
+        if self._latest_ns is None or arranged.stamp_ns > self._latest_ns:
+            self._latest_ns = arranged.stamp_ns
+        if len(self._measured) > _KEPT_STATES:
+            self._measured.popitem(last=False)
+
+    def judge(self, command: JointReading) -> Decision:
+        """Whether a command, its joints in any order, may go to the robot."""
+        if set(command.names) != set(self.joints) or len(command.names) != len(self.joints):
+            return _no(
+                Verdict.UNREADABLE,
+                f"commanded joints {', '.join(command.names) or 'none'}; needed exactly, in any order: "
+                f"{', '.join(self.joints)}",
+            )
+        try:
+            position = self._names.arrange(command).position
+        except PitayaError as error:
+            return _no(Verdict.UNREADABLE, str(error))
+        stamp_ns, latest_ns = command.stamp_ns, self._latest_ns
+        measured = self._measured.get(stamp_ns)
+        if measured is None or latest_ns is None:
+            return _no(Verdict.UNKNOWN_STATE, f"no joint state is stamped {stamp_ns / NANOSECONDS:.6f} s")
+        if latest_ns - stamp_ns > self._oldest_ns:
+            age_s, limit_s = (latest_ns - stamp_ns) / NANOSECONDS, self._oldest_ns / NANOSECONDS
+            return _no(Verdict.STALE, f"its state is {age_s:.3f} s behind the latest, allowed {limit_s:g} s")
+        if stamp_ns < self._forwarded_ns:
+            return _no(Verdict.OUT_OF_ORDER, "a command for a later state was forwarded already")
+        return self._within_limits(position, measured) or self._forward(stamp_ns, position)
+
+    def hold(self) -> tuple[int, Array] | None:
+        """Stamp and position [rad] that hold the robot where it was last measured, within its limits."""
+        if self._latest_ns is None:
+            return None
+        measured = self._measured[self._latest_ns]
+        self._forwarded_ns = self._latest_ns
+        return self._latest_ns, np.clip(measured, self._action.low, self._action.high)
+
+    def _within_limits(self, position: Array, measured: Array) -> Decision | None:
+        outside = (position < self._low) | (position > self._high)
+        if outside.any():
+            low, high = self._action.low, self._action.high
+            return _no(Verdict.OUT_OF_RANGE, self._list(outside, position, low, high))
+        if self._max_step is None:
+            return None
+        far = np.abs(position - measured) > self._max_step
+        if far.any() and self._action.max_step is not None:
+            low, high = measured - self._action.max_step, measured + self._action.max_step
+            return _no(Verdict.TOO_FAR, self._list(far, position, low, high))
+        return None
+
+    def _forward(self, stamp_ns: int, position: Array) -> Decision:
+        self._forwarded_ns = stamp_ns
+        return Decision(Verdict.FORWARD, position, "")
+
+    def _list(self, which: NDArray[np.bool_], position: Array, low: Array, high: Array) -> str:
+        return ", ".join(
+            f"{self.joints[i]}={position[i]:.4f} rad, allowed {low[i]:.4f} to {high[i]:.4f}"
+            for i in np.flatnonzero(which)
+        )
+
+
+def _no(verdict: Verdict, reason: str) -> Decision:
+    return Decision(verdict, None, reason)

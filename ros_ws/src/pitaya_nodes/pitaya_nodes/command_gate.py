@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The last process before the robot: forwards sound commands, holds the robot when they stop coming."""
+
+from __future__ import annotations
+
+from array import array
+
+import numpy as np
+from numpy.typing import NDArray
+from pitaya_msgs.msg import JointCommand
+from rclpy.clock import Clock, ClockType
+from sensor_msgs.msg import JointState
+from std_msgs.msg import Float64MultiArray
+
+from meta_rl_core.bundle import load_bundle
+from meta_rl_core.errors import InvalidValueError, PitayaError
+from meta_rl_core.runtime.terms import JointReading
+from pitaya_nodes import convert, qos
+from pitaya_nodes.command_check import CommandCheck, Verdict
+from pitaya_nodes.managed_node import ManagedNode, run
+from pitaya_nodes.parameters import Setting
+
+WATCH_PERIOD_S = 0.02
+LONGEST_SILENCE_S = 0.5
+
+SETTINGS = (
+    Setting("bundle", "", "Directory of the policy bundle whose joints and limits commands must keep to."),
+    Setting(
+        "command_timeout_s",
+        0.25,
+        "When no sound command came for this long the measured position is held [s]; cannot be switched off.",
+        low=0.02,
+        high=LONGEST_SILENCE_S,
+    ),
+    Setting(
+        "oldest_state_s",
+        0.25,
+        "A command is refused if the state it answers lies further than this behind the latest one [s].",
+        low=0.0,
+        high=LONGEST_SILENCE_S,
+    ),
+)
+
+
+class CommandGate(ManagedNode):
+    """Forwards commands that are fresh, finite, complete and within limits; refuses and counts all others.
+
+    Time is that of the node: with use_sim_time the simulation's, so that lock-step never looks like silence;
+    otherwise a steady clock, which no clock adjustment can stop.
+    """
+
+    def __init__(self) -> None:
+        """Declares parameters."""
+        super().__init__("command_gate", SETTINGS)
+        self._states = self.diagnostics.monitor("joint_states")
+        self._commands = self.diagnostics.monitor("joint_command")
+        self._holds = self.diagnostics.monitor("holds")
+
+    def configure(self) -> None:
+        """Loads the limits and opens the topics.
+
+        Raises:
+            PitayaError: If the bundle must not be used.
+        """
+        if not self.value("bundle"):
+            raise InvalidValueError("parameter bundle is empty: give the directory of a policy bundle")
+        robot = load_bundle(self.value("bundle")).robot
+        action = robot.action
+        if self.value("command_timeout_s") <= robot.period_s:
+            raise InvalidValueError(
+                f"command_timeout_s must be longer than the policy's period of {robot.period_s:g} s, "
+                f"got {self.value('command_timeout_s'):g} s"
+            )
+        self._check = CommandCheck(action, self.value("oldest_state_s"))
+        self._timeout_ns = round(self.value("command_timeout_s") * convert.NANOSECONDS)
+        self._waiting: JointReading | None = None
+        self._last_ns: int | None = None
+        self._executed = convert.command_message(action.joints)
+        self._forward_outlet = self.outlet(
+            Float64MultiArray, "forward_position_controller/commands", qos.COMMAND
+        )
+        self._executed_outlet = self.outlet(JointCommand, "executed_command", qos.PAIRED)
+        self.listen(JointState, "joint_states", self._on_state, qos.SENSOR)
+        self.listen(JointCommand, "joint_command", self._on_command, qos.COMMAND)
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self._simulated = bool(self.value("use_sim_time"))
+        self._clock = self.get_clock() if self._simulated else steady
+        self.made(self.create_timer(WATCH_PERIOD_S, self._watch, clock=steady), self.destroy_timer)
+
+    def activate(self) -> None:
+        """Permits forwarding; nothing is held until a first command was forwarded."""
+        self._waiting, self._last_ns = None, None
+
+    def deactivate(self) -> None:
+        """Holds the measured position once, if anything was commanded."""
+        if self._last_ns is not None:
+            self._hold("the gate was deactivated")
+        self._last_ns = None
+
+    def _on_state(self, message: JointState) -> None:
+        self._states.came()
+        try:
+            self._check.measured(convert.reading_from_state(message, with_velocity=False))
+        except PitayaError as error:
+            self._states.refuse(type(error).__name__, str(error))
+            return
+        # A command may overtake the state it answers: two topics have no common order.
+        if self._waiting is not None and self._waiting.stamp_ns == self._check.latest_ns:
+            command, self._waiting = self._waiting, None
+            self._pass(command)
+
+    def _on_command(self, message: JointCommand) -> None:
+        self._commands.came()
+        if not self.active:
+            self._commands.refuse("gate not active", "the gate is not active")
+            return
+        command = convert.reading_from_command(message)
+        latest_ns = self._check.latest_ns
+        if latest_ns is None or command.stamp_ns > latest_ns:
+            self._waiting = command
+            return
+        self._pass(command)
+
+    def _pass(self, command: JointReading) -> None:
+        verdict, position, reason = self._check.judge(command)
+        if verdict is not Verdict.FORWARD or position is None:
+            self._refuse(verdict, reason)
+            return
+        self._send(command.stamp_ns, position)
+        self._last_ns = self._now_ns()
+
+    def _send(self, stamp_ns: int, position: NDArray[np.float64]) -> None:
+        self._executed.header.stamp = convert.time_message(stamp_ns)
+        self._executed.position = array("d", position)
+        self._executed_outlet.publish(self._executed)
+        self._forward_outlet.publish(Float64MultiArray(data=self._executed.position))
+
+    def _watch(self) -> None:
+        if not self.active or self._last_ns is None:
+            return
+        silent_ns = self._now_ns() - self._last_ns
+        if silent_ns <= self._timeout_ns:
+            return
+        if self._waiting is not None:
+            waiting, self._waiting = self._waiting, None
+            self._refuse(Verdict.UNKNOWN_STATE, f"no joint state is stamped {waiting.stamp_ns} ns")
+        # Once: a target measured anew each time would let a robot creep.
+        self._last_ns = None
+        self._hold(f"no sound command for {silent_ns / convert.NANOSECONDS:.2f} s")
+
+    def _now_ns(self) -> int:
+        now_ns = int(self._clock.now().nanoseconds)
+        if self._simulated:
+            # The clock message may come after the state that it dates.
+            return max(now_ns, self._check.latest_ns or 0)
+        return now_ns
+
+    def _hold(self, reason: str) -> None:
+        target = self._check.hold()
+        if target is None:
+            return
+        self._send(*target)
+        self._holds.came()
+        self.get_logger().info(f"holding the measured position: {reason}", throttle_duration_sec=10.0)
+
+    def _refuse(self, verdict: Verdict, reason: str) -> None:
+        self._commands.refuse(verdict.value, reason)
+        self.get_logger().warning(f"command refused, {verdict.value}: {reason}", throttle_duration_sec=1.0)
+
+
+def main() -> int:
+    """Entry point."""
+    return run(CommandGate)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

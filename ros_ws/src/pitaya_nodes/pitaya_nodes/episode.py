@@ -1,0 +1,192 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One episode on a robot: answers joint states, gathers transitions, keeps count. Knows no ROS."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meta_rl_core.errors import PitayaError
+from meta_rl_core.runtime.adapter import Adapter
+from meta_rl_core.runtime.admission import Admitted, StepRecord
+from meta_rl_core.runtime.pairing import TransitionPairing
+from meta_rl_core.runtime.robot_interface import RobotInterface
+from meta_rl_core.runtime.terms import JointReading
+from pitaya_nodes.schedule import TickSchedule
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Score:
+    """What the reward node said of one state."""
+
+    reward: float
+    context_reward: float
+    error: float
+    success: bool
+
+
+@dataclass(frozen=True)
+class EpisodeOutcome:
+    """How an episode went.
+
+    Attributes:
+        episode_return: Sum of the dense rewards that came.
+        final_error: Error at the last judged step; NaN if none was.
+        success: Whether the last step counts as solved.
+        judged: How many of the steps were judged.
+        steps: How many steps were taken.
+    """
+
+    episode_return: float
+    final_error: float
+    success: bool
+    judged: int
+    steps: int
+
+
+class Episode:
+    """Runs a policy for a number of steps and feeds what it lives through to the belief.
+
+    Attributes:
+        index: Episode index within the goal.
+        steps: Steps to take.
+        step: Steps taken.
+        last_stamp_ns: Stamp of the newest state whose transition is in the belief, or of the first state.
+    """
+
+    def __init__(
+        self,
+        robot: RobotInterface,
+        adapter: Adapter,
+        pairing: TransitionPairing,
+        index: int,
+        steps: int,
+        first_ns: int,
+    ) -> None:
+        """Begins: the adapter draws its hypothesis z.
+
+        Args:
+            robot: Observation and action of the policy.
+            adapter: Acts and adapts.
+            pairing: Decides which transitions count.
+            index: Episode index within the goal.
+            steps: Steps to take.
+            first_ns: Stamp of the first state of the episode [ns]; older ones belong to the past.
+        """
+        self.index, self.steps, self.step = index, steps, 0
+        self.last_stamp_ns = first_ns
+        self._robot, self._adapter, self._pairing = robot, adapter, pairing
+        self._first_ns = first_ns
+        self._schedule = TickSchedule(robot.period_s, first_ns)
+        self._last_action: Array = np.zeros(robot.action_dim)
+        self._seen_ns = self._recorded_ns = first_ns - 1
+        self._answered_ns: int | None = None
+        self._answer: Array | None = None
+        self._unrecorded: StepRecord | None = None
+        self._steps_by_stamp: dict[int, int] = {}
+        self._scores: dict[int, Score] = {}
+        self._early_scores: dict[int, Score] = {}
+        self._closed = False
+        adapter.begin_episode()
+
+    @property
+    def acting(self) -> bool:
+        """Whether there are steps left to take or the last one has not ended yet."""
+        return not self._closed
+
+    @property
+    def complete(self) -> bool:
+        """Whether the last step has ended and every transition is decided."""
+        return self._closed and self._unrecorded is None and self._pairing.pending == 0
+
+    def answer(self, reading: JointReading) -> Array | None:
+        """The command [rad] for a state whose joints are in the robot's order, or None if it needs none.
+
+        The same state again gets the same command again, since the first one may have been lost.
+
+        Raises:
+            PitayaError: If observation or action is not finite; the step is not taken.
+        """
+        stamp_ns = reading.stamp_ns
+        if stamp_ns <= self._seen_ns:
+            return self._answer if stamp_ns == self._answered_ns else None
+        if self._closed or stamp_ns < self._first_ns:
+            return None
+        self._seen_ns = stamp_ns
+        if not self._schedule.ticks(stamp_ns):
+            return None
+        observation = self._robot.observe(reading.position, reading.velocity, self._last_action)
+        if self.step == self.steps:
+            self._unrecorded = StepRecord(self.index, self.step, stamp_ns, observation)
+            self._closed = True
+            return None
+        action = self._adapter.act(observation)
+        command = self._robot.command(action, reading.position)
+        self._unrecorded = StepRecord(self.index, self.step, stamp_ns, observation, action, command)
+        self._last_action, self._answer, self._answered_ns = action, command, stamp_ns
+        self.step += 1
+        return command
+
+    def executed(self, stamp_ns: int, command: Array) -> None:
+        """Takes the command [rad] that reached the robot for the state stamped `stamp_ns`."""
+        self._pairing.executed(stamp_ns, command)
+
+    def score(self, stamp_ns: int, score: Score) -> None:
+        """Takes the judgement of the state stamped `stamp_ns`; the first one of a stamp counts."""
+        step = self._steps_by_stamp.get(stamp_ns)
+        if step is None:
+            if stamp_ns > self._recorded_ns:
+                self._early_scores.setdefault(stamp_ns, score)
+        elif step not in self._scores:
+            self._scores[step] = score
+            self._pairing.reward(stamp_ns, score.context_reward)
+
+    def absorb(self) -> bool:
+        """Lets every transition that is complete enter the belief; whether the belief changed.
+
+        Called after the command has left, so that adapting never delays acting.
+        """
+        if self._unrecorded is not None:
+            record, self._unrecorded = self._unrecorded, None
+            self._pairing.record(record)
+            self._steps_by_stamp[record.stamp_ns] = record.step
+            self._recorded_ns = record.stamp_ns
+            self._take_early_scores()
+        return self._observe(self._pairing.release())
+
+    def close(self) -> EpisodeOutcome:
+        """Ends the episode: what is complete enters the belief, what is not is refused."""
+        self.absorb()
+        self._closed = True
+        self._observe(self._pairing.close_episode(self.index))
+        # The score of record k + 1 judges step k; in step order, so that the sum does not depend on arrival.
+        scores = [self._scores[step] for step in range(1, self.step + 1) if step in self._scores]
+        last = self._scores.get(self.step)
+        return EpisodeOutcome(
+            episode_return=float(sum(score.reward for score in scores)),
+            final_error=last.error if last else float("nan"),
+            success=last.success if last else False,
+            judged=len(scores),
+            steps=self.step,
+        )
+
+    def _take_early_scores(self) -> None:
+        """A score may overtake its state; scores of states between two ticks are nobody's."""
+        early = self._early_scores
+        self._early_scores = {stamp: score for stamp, score in early.items() if stamp > self._recorded_ns}
+        if self._recorded_ns in early:
+            self.score(self._recorded_ns, early[self._recorded_ns])
+
+    def _observe(self, admitted: list[Admitted]) -> bool:
+        for item in admitted:
+            try:
+                self._adapter.observe(item.transition)
+            except PitayaError as error:
+                self._pairing.withdraw(item, str(error))
+            else:
+                self.last_stamp_ns = item.stamp_ns
+        return bool(admitted)

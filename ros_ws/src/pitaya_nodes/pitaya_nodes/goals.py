@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Checks the Adapt goals that clients send."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, cast
+
+from meta_rl_core.bundle import Bundle
+from meta_rl_core.errors import InvalidValueError
+from meta_rl_core.runtime.adapter import SAMPLINGS, Adapter, Sampling
+from meta_rl_core.runtime.robot_interface import LONGEST_HORIZON
+
+MOST_EPISODES = 10_000
+LONGEST_BUDGET_S = 86_400.0
+
+
+@dataclass(frozen=True)
+class AdaptGoal:
+    """A checked goal; see Adapt.action for the meaning of the fields."""
+
+    episodes: int
+    steps: int
+    time_budget_s: float | None
+    seed: int
+    reset_belief: bool
+    exploration_episodes: int
+    sampling: Sampling
+
+
+def read_goal(request: Any, horizon: int) -> AdaptGoal:
+    """The goal a client asks for.
+
+    Args:
+        request: An Adapt goal message.
+        horizon: Steps per episode where the goal says 0.
+
+    Raises:
+        InvalidValueError: If a number is out of range or the sampling unknown; names all that is wrong.
+    """
+    wrong = []
+    if not 1 <= request.episodes <= MOST_EPISODES:
+        wrong.append(f"episodes must lie in [1, {MOST_EPISODES}], got {request.episodes}")
+    if request.steps_per_episode > LONGEST_HORIZON:
+        wrong.append(f"steps_per_episode must be at most {LONGEST_HORIZON}, got {request.steps_per_episode}")
+    budget_s = request.time_budget_s
+    if not (math.isfinite(budget_s) and 0.0 <= budget_s <= LONGEST_BUDGET_S):
+        wrong.append(f"time_budget_s must lie in [0, {LONGEST_BUDGET_S:g}] (0: no limit), got {budget_s}")
+    sampling = request.sampling or "sample"
+    if sampling not in SAMPLINGS:
+        wrong.append(f"sampling must be one of {', '.join(SAMPLINGS)}, got {sampling!r}")
+    if wrong:
+        raise InvalidValueError("; ".join(wrong))
+    return AdaptGoal(
+        episodes=request.episodes,
+        steps=request.steps_per_episode or horizon,
+        time_budget_s=budget_s or None,
+        seed=request.seed,
+        reset_belief=request.reset_belief,
+        exploration_episodes=request.exploration_episodes,
+        sampling=cast(Sampling, sampling),
+    )
+
+
+def adapter_for(goal: AdaptGoal, bundle: Bundle, former: Adapter) -> Adapter:
+    """The adapter that runs a goal: draws from the goal's seed, evidence kept unless it asks for a reset."""
+    fresh = Adapter(bundle, goal.seed, goal.sampling, goal.exploration_episodes)
+    if not goal.reset_belief:
+        kept, begun = former.save(), fresh.save()
+        fresh.restore({**kept, "generator": begun["generator"], "episodes_begun": 0, "z": None})
+    return fresh

@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Configures and activates managed nodes in order, says why one refuses, and ends; 0 if all are active."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from typing import Any
+
+import rclpy
+from lifecycle_msgs.msg import State, Transition
+from lifecycle_msgs.srv import ChangeState, GetState
+from rcl_interfaces.msg import Log
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+from rclpy.qos import DurabilityPolicy, QoSProfile
+
+from pitaya_nodes.errors import BringUpError
+from pitaya_nodes.parameters import Setting, declare_settings
+
+SETTINGS = (
+    Setting("nodes", Parameter.Type.STRING_ARRAY, "Names of the managed nodes, in the order of activation."),
+    Setting(
+        "timeout_s",
+        30.0,
+        "How long each node may take to appear and for each transition [s].",
+        low=0.1,
+        high=600.0,
+    ),
+)
+REASON_WAIT_S = 1.0
+
+
+class LifecycleManager(Node):
+    """Walks nodes through configure and activate."""
+
+    def __init__(self) -> None:
+        """Declares parameters and listens to what nodes log: a refused transition carries no reason."""
+        super().__init__("lifecycle_manager")
+        declare_settings(self, SETTINGS)
+        self._reasons: dict[str, str] = {}
+        self._executor = SingleThreadedExecutor()
+        self._executor.add_node(self)
+        log_qos = QoSProfile(depth=100, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+        self.create_subscription(Log, "/rosout", self._on_log, log_qos)
+
+    def bring_up(self) -> None:
+        """Configures all nodes, then activates them.
+
+        Raises:
+            BringUpError: If a node does not appear, does not answer, or refuses; with the reason.
+        """
+        names = self.get_parameter_or("nodes").value
+        if not names:
+            raise BringUpError("parameter nodes is empty: name the managed nodes to bring up")
+        for name in names:
+            self._change(name, Transition.TRANSITION_CONFIGURE, "configure", State.PRIMARY_STATE_INACTIVE)
+        for name in names:
+            self._change(name, Transition.TRANSITION_ACTIVATE, "activate", State.PRIMARY_STATE_ACTIVE)
+        self.get_logger().info(f"active: {', '.join(names)}")
+
+    def _change(self, name: str, transition: int, word: str, goal: int) -> None:
+        if self._call(GetState, f"{name}/get_state", GetState.Request()).current_state.id == goal:
+            return
+        request = ChangeState.Request(transition=Transition(id=transition))
+        if not self._call(ChangeState, f"{name}/change_state", request).success:
+            raise BringUpError(f"{name} refused to {word}: {self._reason(name)}")
+
+    def _call(self, kind: Any, service: str, request: Any) -> Any:
+        timeout_s = self.get_parameter("timeout_s").value
+        client = self.create_client(kind, service)
+        try:
+            if not client.wait_for_service(timeout_s):
+                raise BringUpError(
+                    f"service {client.srv_name} did not appear within {timeout_s:g} s: "
+                    "did the node start, in this namespace and ROS domain?"
+                )
+            future = client.call_async(request)
+            self._executor.spin_until_future_complete(future, timeout_s)
+            if not future.done():
+                raise BringUpError(f"service {client.srv_name} did not answer within {timeout_s:g} s")
+            return future.result()
+        finally:
+            self.destroy_client(client)
+
+    def _reason(self, name: str) -> str:
+        end_s = time.monotonic() + REASON_WAIT_S
+        logger = self.resolve_service_name(name).lstrip("/").replace("/", ".")
+        while logger not in self._reasons and time.monotonic() < end_s:
+            self._executor.spin_once(timeout_sec=0.05)
+        return self._reasons.get(logger, "it gave no reason; see its log")
+
+    def _on_log(self, message: Log) -> None:
+        if message.level >= int.from_bytes(Log.ERROR, "little"):
+            self._reasons[message.name] = message.msg
+
+
+def main() -> int:
+    """Entry point."""
+    rclpy.init()
+    manager = LifecycleManager()
+    try:
+        manager.bring_up()
+    except BringUpError as error:
+        manager.get_logger().fatal(str(error))
+        return 1
+    except (KeyboardInterrupt, ExternalShutdownException):
+        return 130
+    finally:
+        with contextlib.suppress(KeyboardInterrupt):
+            manager.destroy_node()
+        rclpy.try_shutdown()
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

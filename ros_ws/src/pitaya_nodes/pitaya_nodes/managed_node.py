@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What all managed nodes share: refusals with a reason, release of what configure made, a clean end."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import rclpy
+from rclpy.exceptions import InvalidParameterValueException
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.impl.implementation_singleton import rclpy_implementation
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
+
+from meta_rl_core.errors import PitayaError
+from pitaya_nodes.diagnostics import Diagnostics
+from pitaya_nodes.parameters import Setting, declare_settings
+
+SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
+
+
+class ManagedNode(LifecycleNode):
+    """A lifecycle node whose steps refuse by raising `PitayaError`.
+
+    Subclasses implement `configure`, `activate`, `deactivate` and `release`. A refused transition fails, the
+    node stays in the state it was in, and the reason is logged as an error.
+
+    Attributes:
+        active: Whether callbacks may act on what they hear.
+        diagnostics: The node's part of /diagnostics.
+    """
+
+    def __init__(self, name: str, settings: Iterable[Setting]) -> None:
+        """Declares the parameters.
+
+        Args:
+            name: Default node name.
+            settings: Parameters of the node.
+        """
+        super().__init__(name)
+        declare_settings(self, settings)
+        self.active = False
+        self.diagnostics = Diagnostics(self)
+        self._made: list[Callable[[], object]] = []
+
+    def value(self, name: str) -> Any:
+        """The present value of a parameter, None where it has none."""
+        return self.get_parameter_or(name).value
+
+    def configure(self) -> None:
+        """Loads and checks all that activation needs, and makes publishers, subscriptions and services."""
+
+    def activate(self) -> None:
+        """Permits to act."""
+
+    def deactivate(self) -> None:
+        """Stops acting."""
+
+    def release(self) -> None:
+        """Forgets what `configure` loaded; what it made is destroyed by this class."""
+
+    def refused(self, transition: str, reason: str) -> None:
+        """Reports a refused transition."""
+        self.get_logger().error(f"{transition} refused: {reason}")
+
+    def made(self, entity: Any, destroy: Callable[[Any], object]) -> Any:
+        """Remembers how to destroy an entity made by `configure`, and gives it back."""
+        self._made.append(lambda: destroy(entity))
+        return entity
+
+    def listen(self, kind: type, topic: str, callback: Callable[[Any], None], qos: Any) -> None:
+        """A subscription that lives from configure to cleanup."""
+        self.made(self.create_subscription(kind, topic, callback, qos), self.destroy_subscription)
+
+    def serve(self, kind: type, name: str, callback: Callable[[Any, Any], Any]) -> None:
+        """A service that lives from configure to cleanup."""
+        self.made(self.create_service(kind, name, callback), self.destroy_service)
+
+    def outlet(self, kind: type, topic: str, qos: Any) -> Any:
+        """A lifecycle publisher, silent unless the node is active, that lives from configure to cleanup."""
+        return self.made(self.create_lifecycle_publisher(kind, topic, qos), self.destroy_lifecycle_publisher)
+
+    def speaker(self, kind: type, topic: str, qos: Any) -> Any:
+        """A publisher that speaks in every state, living from configure to cleanup."""
+        return self.made(self.create_publisher(kind, topic, qos), self.destroy_publisher)
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Configures, or refuses and releases what was made so far."""
+        try:
+            self.configure()
+        except PitayaError as error:
+            self._release_all()
+            self.refused("configure", str(error))
+            return FAILURE
+        return super().on_configure(state)
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Activates, or refuses."""
+        result = super().on_activate(state)
+        try:
+            self.activate()
+        except PitayaError as error:
+            super().on_deactivate(state)
+            self.refused("activate", str(error))
+            return FAILURE
+        self.active = True
+        return result
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Deactivates; a last safe command may still leave before the publishers fall silent."""
+        self.active = False
+        self.deactivate()
+        return super().on_deactivate(state)
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Releases everything that configure made."""
+        result = super().on_cleanup(state)
+        self._release_all()
+        return result
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Stops and releases, whatever the state."""
+        if self.active:
+            self.active = False
+            self.deactivate()
+        result = super().on_shutdown(state)
+        self._release_all()
+        return result
+
+    def _release_all(self) -> None:
+        self.release()
+        while self._made:
+            self._made.pop()()
+
+
+def run(make_node: Callable[[], Node], args: list[str] | None = None) -> int:
+    """Runs one node until SIGINT, SIGTERM or its own end; gives the exit status.
+
+    Args:
+        make_node: Makes the node; called after rclpy has started.
+        args: Command line, by default that of the process.
+    """
+    rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.ALL)
+    node: Node | None = None
+    try:
+        node = make_node()
+        _spin(node)
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass
+    except (InvalidParameterValueException, PitayaError) as error:
+        (node.get_logger() if node else rclpy.logging.get_logger("pitaya")).fatal(str(error))
+        return 2
+    finally:
+        if node is not None:
+            with contextlib.suppress(KeyboardInterrupt):
+                node.destroy_node()
+        rclpy.try_shutdown()
+    return 0
+
+
+def _spin(node: Node) -> None:
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    while True:
+        try:
+            executor.spin()
+            return
+        except rclpy_implementation.RCLError as error:
+            # An illegal lifecycle request raises out of the service; it must not take the node down.
+            node.get_logger().error(f"request refused by rcl: {error}")

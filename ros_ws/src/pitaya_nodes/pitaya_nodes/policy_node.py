@@ -1,0 +1,293 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs a bundle on a robot: answers joint states with commands, adapts its belief from rewards."""
+
+from __future__ import annotations
+
+import gc
+from typing import Any
+
+import numpy as np
+from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
+from pitaya_msgs.msg import JointCommand, PolicyStatus, StampedReward, TaskBelief
+from pitaya_msgs.srv import LoadBelief, SaveBelief
+from sensor_msgs.msg import JointState
+from std_srvs.srv import Trigger
+
+from meta_rl_core.bundle import Bundle, load_bundle
+from meta_rl_core.errors import InvalidValueError, PitayaError
+from meta_rl_core.runtime.adapter import Adapter
+from meta_rl_core.runtime.admission import AdmissionRules
+from meta_rl_core.runtime.context import Transition
+from meta_rl_core.runtime.pairing import TransitionPairing
+from meta_rl_core.runtime.terms import NameMap
+from pitaya_nodes import convert, qos
+from pitaya_nodes.adapt_action import AdaptAction
+from pitaya_nodes.belief_files import load_belief, save_belief
+from pitaya_nodes.episode import Episode, Score
+from pitaya_nodes.goals import AdaptGoal, adapter_for
+from pitaya_nodes.managed_node import ManagedNode, run
+from pitaya_nodes.parameters import Setting
+
+SETTINGS = (
+    Setting("bundle", "", "Directory of the policy bundle to run."),
+    Setting(
+        "plant_timeout_s",
+        5.0,
+        "A goal is aborted when the plant neither answers nor shows a new state for this long [s].",
+        low=0.1,
+        high=600.0,
+        fixed=False,
+    ),
+    Setting(
+        "reward_timeout_s",
+        2.0,
+        "How long the end of an episode waits for rewards and executed commands that are still missing [s].",
+        low=0.0,
+        high=60.0,
+        fixed=False,
+    ),
+)
+
+
+class PolicyNode(ManagedNode):
+    """One policy, its belief about the task at hand, and the Adapt action that runs episodes."""
+
+    def __init__(self) -> None:
+        """Declares parameters; ~/status tells from the start what the node is doing."""
+        super().__init__("policy_node", SETTINGS)
+        self.bundle: Bundle
+        self.adapter: Adapter
+        self.pairing: TransitionPairing
+        self.action: AdaptAction | None = None
+        self.episode: Episode | None = None
+        self._status = PolicyStatus()
+        self._status_outlet = self.create_publisher(PolicyStatus, "~/status", qos.LATCHED)
+        self.states = self.diagnostics.monitor("joint_states")
+        self.rewards = self.diagnostics.monitor("reward")
+        self.executed = self.diagnostics.monitor("executed_command")
+        self.diagnostics.add(self._transitions_line)
+        self.report(PolicyStatus.INACTIVE, "not configured")
+
+    def configure(self) -> None:
+        """Loads the bundle, runs it once, and opens topics, services and action.
+
+        Raises:
+            PitayaError: If the bundle must not be used.
+        """
+        if not self.value("bundle"):
+            raise InvalidValueError("parameter bundle is empty: give the directory of a policy bundle")
+        self.bundle = load_bundle(self.value("bundle"))
+        self.robot = self.bundle.robot
+        self.adapter = Adapter(self.bundle, seed=0)
+        self._warm_up()
+        self.pairing = self._new_pairing()
+        self._joints = NameMap(self.robot.joint_names, needs_velocity=self.robot.needs_velocity)
+        self._commanded = NameMap(self.robot.action.joints)
+        self._sparse = self.bundle.manifest.reward.context_reward == "sparse"
+        self._latest_state: JointState | None = None
+        self._belief_episode, self._belief_stamp_ns = -1, 0
+        self._command = convert.command_message(self.robot.action.joints)
+        self._command_outlet = self.outlet(JointCommand, "joint_command", qos.COMMAND)
+        self._belief_outlet = self.speaker(TaskBelief, "~/belief", qos.LATCHED)
+        self.listen(JointState, "joint_states", self._on_state, qos.SENSOR)
+        self.listen(JointCommand, "executed_command", self._on_executed, qos.PAIRED)
+        self.listen(StampedReward, "reward", self._on_reward, qos.PAIRED)
+        self.serve(Trigger, "~/reset_belief", self._reset_belief)
+        self.serve(SaveBelief, "~/save_belief", self._save_belief)
+        self.serve(LoadBelief, "~/load_belief", self._load_belief)
+        self.action = AdaptAction(self)
+        self.report(PolicyStatus.INACTIVE, "configured")
+
+    def activate(self) -> None:
+        """Permits goals. What was allocated so far is taken out of the garbage collector's sight."""
+        gc.collect()
+        gc.freeze()
+        self.report(PolicyStatus.READY, "waiting for a goal")
+        self.publish_belief()
+
+    def deactivate(self) -> None:
+        """Ends a running goal; no command leaves from here on."""
+        if self.action is not None:
+            self.action.stop("the policy node was deactivated")
+        self.report(PolicyStatus.INACTIVE, "deactivated")
+
+    def release(self) -> None:
+        """Closes the action."""
+        if self.action is not None:
+            self.action.destroy()
+            self.action = None
+
+    def refused(self, transition: str, reason: str) -> None:
+        """Reports a refused transition on ~/status too."""
+        super().refused(transition, reason)
+        self.report(PolicyStatus.INACTIVE, f"{transition} refused: {reason}")
+
+    def begin_goal(self, goal: AdaptGoal) -> None:
+        """Prepares belief and bookkeeping for a goal."""
+        if goal.reset_belief:
+            self._belief_episode = -1
+        self.adapter = adapter_for(goal, self.bundle, self.adapter)
+        self.pairing = self._new_pairing()
+
+    def begin_episode(self, index: int, steps: int, first_ns: int) -> Episode:
+        """Starts an episode at the state stamped `first_ns` or the first one after it."""
+        self.episode = Episode(self.robot, self.adapter, self.pairing, index, steps, first_ns)
+        self._belief_episode += 1
+        self.report(PolicyStatus.ACTIVE, f"episode {index} runs")
+        self.publish_belief()
+        # The first state may have overtaken the answer that named it.
+        if self._latest_state is not None:
+            self._answer(self._latest_state)
+        return self.episode
+
+    def end_episode(self) -> None:
+        """Stops answering states."""
+        self.episode = None
+        self._latest_state = None
+
+    def report(self, mode: int, reason: str) -> None:
+        """Publishes what the node is doing and why."""
+        status = self._status
+        status.header.stamp = self.get_clock().now().to_msg()
+        status.mode, status.reason = mode, reason
+        if self.action is not None:
+            status.bundle_hash = self.bundle.hash
+            status.accepted, status.rejected = self.pairing.accepted, self.pairing.rejected
+        if self.episode is not None:
+            status.episode, status.step = self.episode.index, self.episode.step
+        self._status_outlet.publish(status)
+
+    def belief_message(self) -> TaskBelief:
+        """The present belief."""
+        if self.episode is not None:
+            self._belief_stamp_ns = self.episode.last_stamp_ns
+        z = self.adapter.z if self.adapter.episode >= 0 else None
+        return convert.belief_message(
+            self.adapter.belief, z, self._belief_stamp_ns, max(self._belief_episode, 0)
+        )
+
+    def publish_belief(self) -> None:
+        """Publishes the present belief."""
+        self._belief_outlet.publish(self.belief_message())
+
+    def _on_state(self, message: JointState) -> None:
+        self.states.came()
+        if self.episode is None or not self.active:
+            self._latest_state = message
+            return
+        self._answer(message)
+
+    def _answer(self, message: JointState) -> None:
+        episode = self.episode
+        if episode is None:
+            return
+        try:
+            reading = convert.reading_from_state(message, with_velocity=self._joints.needs_velocity)
+            command = episode.answer(self._joints.arrange(reading))
+        except PitayaError as error:
+            self._refuse(self.states, error)
+            return
+        if command is not None:
+            self._command_outlet.publish(convert.fill_command(self._command, message.header.stamp, command))
+        self._absorb(episode)
+
+    def _on_executed(self, message: JointCommand) -> None:
+        self.executed.came()
+        if self.episode is None:
+            return
+        try:
+            reading = self._commanded.arrange(convert.reading_from_command(message))
+        except PitayaError as error:
+            self._refuse(self.executed, error)
+            return
+        self.episode.executed(reading.stamp_ns, reading.position)
+        self._absorb(self.episode)
+
+    def _on_reward(self, message: StampedReward) -> None:
+        self.rewards.came()
+        if self.episode is None:
+            return
+        context_reward = message.sparse_reward if self._sparse else message.reward
+        score = Score(message.reward, context_reward, message.error, message.success)
+        self.episode.score(convert.stamp_ns(message.header.stamp), score)
+        self._absorb(self.episode)
+
+    def _absorb(self, episode: Episode) -> None:
+        if episode.absorb():
+            self.publish_belief()
+        if self.action is not None:
+            self.action.advanced(episode)
+
+    def _refuse(self, monitor: Any, error: PitayaError) -> None:
+        monitor.refuse(type(error).__name__, str(error))
+        self.get_logger().warning(f"{monitor.name} refused: {error}", throttle_duration_sec=1.0)
+
+    def _new_pairing(self) -> TransitionPairing:
+        # Without a timeout in stamp time: a step waits for its parts until the episode ends, so that the
+        # belief does not depend on how fast the processes are.
+        return TransitionPairing(AdmissionRules(self.robot.period_s))
+
+    def _warm_up(self) -> None:
+        """First calls are slow and may fail; both belong here and not on the control path."""
+        observation, action = np.zeros(self.robot.observation_dim), np.zeros(self.robot.action_dim)
+        self.adapter.begin_episode()
+        self.adapter.act(observation)
+        self.adapter.observe(Transition(observation, action, 0.0, observation))
+        self.adapter.reset_belief(seed=0)
+
+    def _reset_belief(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        if self._goal_runs():
+            response.success, response.message = False, "an Adapt goal runs: cancel it first"
+            return response
+        self.adapter.reset_belief()
+        self._belief_episode = -1
+        self.publish_belief()
+        response.success = True
+        return response
+
+    def _save_belief(self, request: SaveBelief.Request, response: SaveBelief.Response) -> SaveBelief.Response:
+        try:
+            save_belief(self.adapter, request.path)
+        except PitayaError as error:
+            response.success, response.message = False, str(error)
+            return response
+        response.success = True
+        return response
+
+    def _load_belief(self, request: LoadBelief.Request, response: LoadBelief.Response) -> LoadBelief.Response:
+        try:
+            if self._goal_runs():
+                raise InvalidValueError("an Adapt goal runs: cancel it first")
+            load_belief(self.adapter, request.path)
+        except PitayaError as error:
+            response.success, response.message = False, str(error)
+            return response
+        self._belief_episode = self.adapter.episode
+        self.publish_belief()
+        response.success = True
+        return response
+
+    def _goal_runs(self) -> bool:
+        return self.action is not None and self.action.running
+
+    def _transitions_line(self) -> DiagnosticStatus:
+        status = DiagnosticStatus(name="transitions", level=DiagnosticStatus.OK, message="no goal yet")
+        if self.action is None:
+            return status
+        status.message = f"{self.pairing.accepted} accepted, {self.pairing.rejected} refused"
+        if self.pairing.refusals:
+            last = self.pairing.refusals[-1]
+            status.level = DiagnosticStatus.WARN
+            status.values = [
+                KeyValue(key="last refusal", value=f"episode {last.episode} step {last.step}: {last.detail}")
+            ]
+        return status
+
+
+def main() -> int:
+    """Entry point."""
+    return run(PolicyNode)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

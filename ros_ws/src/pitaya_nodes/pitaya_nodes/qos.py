@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Named quality-of-service profiles, each with the reason for its choice."""
+
+from __future__ import annotations
+
+from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
+
+
+def _profile(depth: int, *, reliable: bool = True, latched: bool = False) -> QoSProfile:
+    return QoSProfile(
+        history=HistoryPolicy.KEEP_LAST,
+        depth=depth,
+        reliability=ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT,
+        durability=DurabilityPolicy.TRANSIENT_LOCAL if latched else DurabilityPolicy.VOLATILE,
+    )
+
+
+SENSOR = _profile(5, reliable=False)
+"""Subscriptions to robot state: a best-effort reader hears best-effort and reliable drivers alike."""
+
+STATE = _profile(10)
+"""Publishers of robot state: reliable, as joint_state_broadcaster is, so that every reader hears them."""
+
+COMMAND = _profile(1)
+"""Joint commands: must arrive, and only the latest one means anything."""
+
+PAIRED = _profile(50)
+"""Rewards and executed commands: paired by stamp with a step, so none may be lost to a short queue."""
+
+LATCHED = _profile(1, latched=True)
+"""Status, belief and task: whoever joins late gets the latest one at once."""
+
+REPORT = _profile(10)
+"""Diagnostics and logs."""
+
+CLOCK = _profile(1)
+"""Simulated time: only the latest one means anything."""
