@@ -37,9 +37,10 @@ def read_bounded(directory: Path, name: str, largest: int) -> bytes:
     except OSError as error:
         hint = "it is a link" if (directory / name).is_symlink() else error.strerror
         raise InvalidValueError(f"{name} cannot be read: {hint}") from error
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise InvalidValueError(f"{name} must be a regular file")
     with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise InvalidValueError(f"{name} must be a regular file")
         data = file.read(largest + 1)
     if len(data) > largest:
         raise InvalidValueError(f"{name} has more than the allowed {largest} bytes")

@@ -20,7 +20,7 @@ class Fields:
             InvalidValueError: If `value` is not an object whose keys are printable names.
         """
         if not isinstance(value, Mapping) or not all(_is_name(key) for key in value):
-            raise InvalidValueError(f"{where} must be an object, got {_brief(value)}")
+            raise InvalidValueError(f"{where} must be an object with printable keys, got {_brief(value)}")
         self.where = where
         self.values: Mapping[str, Any] = value
         self._read: set[str] = set()
