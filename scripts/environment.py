@@ -171,6 +171,8 @@ class Environment:
         command += ["--cmake-args", "-DCMAKE_BUILD_TYPE=Release"]
         if self.machine.ros is None:
             command += [f"-DPython3_EXECUTABLE={VENV_PYTHON}", "-DPython3_FIND_VIRTUALENV=ONLY"]
+        else:  # its generators run on the interpreter that they came with
+            command += [f"-DPython3_EXECUTABLE={self.machine.python}"]
         self.call(command)
 
     def pip_install(self, *arguments: str) -> None:
@@ -186,11 +188,9 @@ class Environment:
         pinned = REQUIREMENTS / "constraints.txt"
         if self.machine.ros is None:
             return pinned
-        question = [self.machine.python, "-c", "import numpy; print(numpy.__version__)"]
-        system = subprocess.run(question, check=True, capture_output=True, text=True).stdout.strip()
         lines = [line for line in pinned.read_text().splitlines() if not line.startswith("numpy==")]
         path = VENV / "constraints.txt"
-        path.write_text("\n".join([*lines, f"numpy=={system}", ""]))
+        path.write_text("\n".join([*lines, f"numpy=={self.machine.numpy}", ""]))
         return path
 
     def call(self, command: Sequence[str]) -> None:

@@ -26,6 +26,7 @@ class Machine:
     version: str  # "3.12.1"
     headers: str  # folder of Python.h
     ros: str | None  # distribution of a sourced ROS 2 installation, None: the wheels are used
+    numpy: str | None  # version that the installed ROS 2 uses, None without one
 
     @property
     def series(self) -> str:
@@ -57,7 +58,7 @@ def inspect_machine(root: Path, named_python: str) -> Machine:
             f"ROS 2 wheels exist for Linux on x86_64, this is {platform.system()} on {platform.machine()}; "
             "install ROS 2 Jazzy and source its setup file first"
         )
-    return Machine(python, version, headers, ros)
+    return Machine(python, version, headers, ros, None if ros is None else numpy_of_ros(python, ros))
 
 
 def choose_python(root: Path, named: str) -> str:
@@ -99,6 +100,22 @@ def question_python(python: str) -> tuple[str, str]:
             f"{headers}/Python.h is missing; install Python's headers (Debian: apt install python3-dev)"
         )
     return version, headers
+
+
+def numpy_of_ros(python: str, ros: str) -> str:
+    """Return the version of NumPy beside the rclpy of an installed ROS 2.
+
+    Raises:
+        SetupError: The interpreter is not the one that ROS 2 was built for.
+    """
+    question = [python, "-c", "import rclpy, numpy; print(numpy.__version__)"]
+    done = subprocess.run(question, capture_output=True, text=True)
+    if done.returncode != 0:
+        raise SetupError(
+            f"ROS 2 {ros} is sourced, but {python} cannot import its rclpy ({done.stderr.strip()[-200:]}); "
+            "name the interpreter that it was built for: PYTHON=/usr/bin/python3, or use a shell without it"
+        )
+    return done.stdout.strip()
 
 
 def installed_ros(root: Path) -> str | None:
