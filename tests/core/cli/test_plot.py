@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Learning curves: several runs become their mean and spread over what they share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+from meta_rl_core.cli.main import main
+from meta_rl_core.cli.plot import combine, read_progress
+
+HEADER = (
+    "env_steps,wall_s,return_first,return_adapted,sparse_first,sparse_adapted,success_first,success_adapted"
+)
+
+
+def make_run(directory: Path, rows: int, offset: float = 0.0) -> Path:
+    directory.mkdir()
+    lines = [
+        f"{1000 * row},{60 * row},{-300 + offset},{10 * row + offset},0,{row},0.1,{row / 10}"
+        for row in range(1, rows + 1)
+    ]
+    lines.insert(0, HEADER)
+    (directory / "progress.csv").write_text("\n".join(lines) + "\n")
+    return directory
+
+
+def call(*arguments: object) -> Result:
+    return CliRunner().invoke(main, ["plot", *(str(argument) for argument in arguments)], prog_name="pitaya")
+
+
+def test_a_run_is_read_in_order_of_environment_steps(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", 3)
+    lines = (run / "progress.csv").read_text().splitlines()
+    (run / "progress.csv").write_text("\n".join([lines[0], lines[3], lines[1], lines[2]]))
+    history = read_progress(run)
+    assert history["env_steps"].tolist() == [1000.0, 2000.0, 3000.0]
+    assert history["return_adapted"].tolist() == [10.0, 20.0, 30.0]
+
+
+def test_several_curves_become_mean_and_spread_where_all_have_points() -> None:
+    one = np.array([0.0, 2.0]), np.array([0.0, 2.0])
+    two = np.array([1.0, 3.0]), np.array([3.0, 5.0])
+    band = combine([one, two])
+    # Both cover [1, 2]: at 1 they are 1 and 3, at 2 they are 2 and 4.
+    assert (band.x[0], band.x[-1]) == (1.0, 2.0)
+    assert (band.mean[0], band.mean[-1]) == (2.0, 3.0)
+    assert (band.low[0], band.high[-1]) == (1.0, 4.0)
+
+
+@pytest.mark.parametrize("runs", [1, 2])
+@pytest.mark.parametrize("reward", ["dense", "sparse"])
+def test_a_picture_is_written(tmp_path: Path, runs: int, reward: str) -> None:
+    pytest.importorskip("matplotlib")
+    folders = [make_run(tmp_path / f"run{index}", 3 + index, offset=5.0 * index) for index in range(runs)]
+    result = call(*folders, "--out", tmp_path / "new" / "curves.png", "--reward", reward)
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "new" / "curves.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_runs_that_cannot_be_drawn_say_what_is_wrong(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    empty = make_run(tmp_path / "empty", 0)
+    assert "has 0 rows" in call(empty).stderr
+    (tmp_path / "other.csv").write_text("a,b\n1,2\n")
+    assert "lacks the columns return_first" in call(tmp_path / "other.csv").stderr
+    broken = make_run(tmp_path / "broken", 1)
+    text = (broken / "progress.csv").read_text().replace("-300", "oops")
+    (broken / "progress.csv").write_text(text)
+    assert "no number" in call(broken).stderr
+    assert "cannot be read" in call(tmp_path / "nowhere").stderr
+    result = call(make_run(tmp_path / "good", 2), "--out", tmp_path / "curves.xyz")
+    assert result.exit_code == 2
+    assert "could not be written" in result.stderr
