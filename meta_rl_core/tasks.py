@@ -142,20 +142,6 @@ class TaskFamily(ABC):
     def sample_tasks(self, count: int, generator: np.random.Generator) -> Array:
         """Fresh draws from the training distribution, shape (count, K); for families trained on more than a list."""
 
-    def augment(self, transitions: dict[str, Array], generator: np.random.Generator) -> dict[str, Array]:
-        """Transitions as an equivalent robot would have lived them, by a symmetry drawn for each row.
-
-        Only asked for when rewards are relabelled, so that a symmetry may turn the task away. The default knows
-        no symmetry and returns the transitions as they are.
-
-        Args:
-            transitions: `observation` (T, B, O), `action` (T, B, A), `next_observation` (T, B, O), `signals`
-                (T, B, S); not to be changed in place.
-            generator: Draws the symmetries.
-        """
-        del generator
-        return transitions
-
     @abstractmethod
     def make_worlds(self, count: int) -> Worlds:
         """Worlds that step together; the caller owns them."""

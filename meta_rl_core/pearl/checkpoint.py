@@ -23,6 +23,8 @@ from meta_rl_core.pearl.learner import Learner
 from meta_rl_core.pearl.replay import TaskReplay
 
 VERSION = 1
+AVERAGED = "averaged."
+"""Prefix of the averaged agent's weights: the policy that is evaluated and exported."""
 
 
 def save_checkpoint(learner: Learner, directory: Path, progress: dict[str, Any]) -> None:
@@ -36,7 +38,8 @@ def save_checkpoint(learner: Learner, directory: Path, progress: dict[str, Any])
     fresh = directory.with_name(directory.name + ".writing")
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir(parents=True)
-    save_file(_contiguous(learner.update.state_dict()), fresh / "networks.safetensors")
+    averaged = {AVERAGED + name: value for name, value in learner.averaged.state_dict().items()}
+    save_file(_contiguous({**learner.update.state_dict(), **averaged}), fresh / "networks.safetensors")
     save_file(_optimiser_tensors(learner), fresh / "optimisers.safetensors")
     save_file(_contiguous({**learner.replay.store.state(), **_row_tensors(learner)}), fresh / "replay.safetensors")
     state = {
@@ -79,6 +82,8 @@ def load_checkpoint(learner: Learner, directory: Path) -> dict[str, Any]:
     except (OSError, ValueError, SafetensorError) as error:
         raise CheckpointError(f"no usable checkpoint in {directory}: {error}; start the run without --resume") from error
     _check_origin(learner, state, directory)
+    averaged = {name: networks.pop(name) for name in list(networks) if name.startswith(AVERAGED)}
+    learner.averaged.load_state_dict({name.removeprefix(AVERAGED): value for name, value in averaged.items()})
     learner.update.load_state_dict(networks)
     _restore_optimisers(learner, optimisers)
     _restore_replay(learner, replay, state["replay_total"])

@@ -65,6 +65,10 @@ class PearlConfig:
     kl_weight: float = 0.1
     """Weight of the information bottleneck, summed over tasks and dimensions."""
     learning_rate: float = 3e-4
+    learning_rate_decay: float = 1.0
+    """Share of the learning rate left at the end; it falls linearly over the second half of the run."""
+    averaging_rate: float = 1.0
+    """Polyak rate per update of the averaged agent that is evaluated and exported; 1 takes the newest weights."""
     actor_hidden: tuple[int, ...] = (300, 300, 300)
     critic_hidden: tuple[int, ...] = (300, 300, 300)
     encoder_hidden: tuple[int, ...] = (200, 200, 200)
@@ -80,8 +84,6 @@ class PearlConfig:
     """Weight of an auxiliary head that predicts the reward from (s, a, s', z); shapes z directly."""
     bellman_gradient_to_encoder: bool = True
     """Whether the encoder learns from the Q regression, as in the paper; needs reward prediction when off."""
-    augment: bool = False
-    """Replaces transitions by equivalent ones under the family's symmetries; only with relabelling."""
     target_entropy_per_action: float = -1.0
     initial_temperature: float = 1.0
     """Weight of the entropy at the start (sac_v2), tuned from there on."""
@@ -106,14 +108,13 @@ class PearlConfig:
             if getattr(self, name) < 1:
                 raise InvalidValueError(f"{name} must be at least 1, got {getattr(self, name)}")
         for name, low, high in (("discount", 0.0, 1.0), ("target_rate", 0.0, 1.0), ("learning_rate", 0.0, 1.0),
+                                ("learning_rate_decay", 0.0, 1.0), ("averaging_rate", 0.0, 1.0),
                                 ("initial_temperature", 0.0, 1e3)):  # fmt: skip
             if not low < getattr(self, name) <= high:
                 raise InvalidValueError(f"{name} must lie in ({low}, {high}], got {getattr(self, name)}")
         for name in ("kl_weight", "reward_prediction_weight"):
             if not getattr(self, name) >= 0.0:
                 raise InvalidValueError(f"{name} must not be negative, got {getattr(self, name)}")
-        if self.augment and not self.relabel:
-            raise InvalidValueError("augment turns tasks away from their transitions; it needs relabel=true")
         if not self.bellman_gradient_to_encoder and self.reward_prediction_weight == 0.0:
             raise InvalidValueError("without the Bellman gradient the encoder learns nothing; set reward_prediction_weight")
         if self.evaluation.episodes <= self.evaluation.exploration_episodes:

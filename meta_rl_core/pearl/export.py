@@ -19,6 +19,7 @@ from meta_rl_core.bundle.golden import ACTIONS, CONTEXTS, TRANSITIONS
 from meta_rl_core.bundle.manifest import family_fields
 from meta_rl_core.errors import CheckpointError
 from meta_rl_core.pearl.agent import Agent
+from meta_rl_core.pearl.checkpoint import AVERAGED
 from meta_rl_core.pearl.config import PearlConfig
 from meta_rl_core.pearl.rollout import Explorer
 from meta_rl_core.registry import load_family
@@ -91,7 +92,7 @@ def load_agent(
         else:
             counters = json.loads((run_directory / "checkpoint" / "state.json").read_text())
             saved = load_file(run_directory / "checkpoint" / "networks.safetensors")
-            tensors = {name.removeprefix("agent."): value for name, value in saved.items() if name.startswith("agent.")}
+            tensors = {name.removeprefix(AVERAGED): value for name, value in saved.items() if name.startswith(AVERAGED)}
     except (OSError, ValueError, SafetensorError) as error:
         raise CheckpointError(
             f"{run_directory} holds no usable {checkpoint!r} policy: {error}; train it first with "

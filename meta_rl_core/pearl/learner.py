@@ -3,10 +3,13 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from meta_rl_core.networks.critic import polyak_update
 from meta_rl_core.pearl.agent import Agent
 from meta_rl_core.pearl.batch import Batch
 from meta_rl_core.pearl.config import PearlConfig
@@ -34,6 +37,7 @@ class Learner:
         self.torch_generator = torch.Generator().manual_seed(config.seed)
         self.agent = Agent(family.spec, config, self.torch_generator)
         self.update = UPDATES[config.method](family.spec, config, self.agent, self.torch_generator)
+        self.averaged = copy.deepcopy(self.agent).requires_grad_(False)
         self.explorer = Explorer(family, self.agent)
         self.tasks = family.training_tasks()
         self.task_tensor = torch.as_tensor(self.tasks, dtype=torch.float32)
@@ -95,8 +99,19 @@ class Learner:
 
     def learn_once(self) -> dict[str, torch.Tensor]:
         """One gradient step on a fresh batch."""
+        self._set_learning_rate()
         self.updates += 1
-        return self.update.step(self.make_batch(), self.torch_generator)
+        losses = self.update.step(self.make_batch(), self.torch_generator)
+        polyak_update(self.averaged, self.agent, self.config.averaging_rate)
+        return losses
+
+    def _set_learning_rate(self) -> None:
+        config = self.config
+        done = self.updates / (config.iterations * config.updates_per_iteration)
+        share = 1.0 - (1.0 - config.learning_rate_decay) * max(0.0, 2.0 * done - 1.0)
+        for optimiser in self.update.optimisers().values():
+            for group in optimiser.param_groups:
+                group["lr"] = config.learning_rate * share
 
     def make_batch(self) -> Batch:
         """Draws tasks, their contexts and, independently, their RL transitions."""
@@ -126,8 +141,6 @@ class Learner:
         if not self.config.relabel:
             return gathered
         plain: dict[str, Array] = {name: value.numpy() for name, value in gathered.items()}
-        if self.config.augment:
-            plain = self.family.augment(plain, self.generator)
         judged = self.family.reward_model.judge(plain["signals"], plain["action"], self.tasks[tasks][:, None, :])
         plain.update(reward=judged.reward, sparse_reward=judged.sparse_reward)
         return {name: torch.as_tensor(value, dtype=torch.float32) for name, value in plain.items()}

@@ -21,6 +21,7 @@ from meta_rl_core.pearl.config import PearlConfig
 from meta_rl_core.pearl.evaluation import Evaluation, evaluate
 from meta_rl_core.pearl.learner import Learner
 from meta_rl_core.pearl.logs import RunLog, progress_bar
+from meta_rl_core.pearl.rollout import Explorer
 from meta_rl_core.tasks import TaskFamily
 
 EVALUATION_STREAM = 0x5EED
@@ -47,6 +48,7 @@ class Trainer:
         self.config = config
         self.directory = directory
         self.learner = Learner(family, config)
+        self._evaluator = Explorer(family, self.learner.averaged)
         self.checkpoint_every_s = checkpoint_every_s
         self._clock = clock
         self.progress: dict[str, Any] = {"iteration": 0, "wall_s": 0.0, "best": None}
@@ -77,7 +79,10 @@ class Trainer:
                     losses = self._learn()
                     self.progress["iteration"] += 1
                     if self.progress["iteration"] % config.evaluation.every_iterations == 0:
-                        bar.update(task, scores=self._evaluate(losses))
+                        scores = self._evaluate(losses)
+                        bar.update(task, scores=scores)
+                        if not bar.console.is_terminal:
+                            bar.console.print(scores)
                     bar.update(task, completed=self.progress["iteration"])
                     if self._clock() - self._last_checkpoint > self.checkpoint_every_s:
                         self.save()
@@ -116,7 +121,7 @@ class Trainer:
         generator = np.random.Generator(np.random.PCG64([config.seed, EVALUATION_STREAM]))
         tasks = learner.family.heldout_tasks(config.tasks, config.seed)
         result = evaluate(
-            learner.explorer,
+            self._evaluator,
             tasks,
             episodes=config.episodes,
             exploration_episodes=config.exploration_episodes,
@@ -148,7 +153,7 @@ class Trainer:
             best = self.directory / "best"
             best.mkdir(exist_ok=True)
             save_file(
-                {name: value.clone() for name, value in self.learner.agent.state_dict().items()},
+                {name: value.clone() for name, value in self.learner.averaged.state_dict().items()},
                 best / "agent.safetensors",
             )
             counters = {"env_steps": self.learner.env_steps, "updates": self.learner.updates}

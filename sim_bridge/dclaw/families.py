@@ -6,7 +6,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from meta_rl_core.families.dclaw_symmetry import augment_transitions
 from meta_rl_core.families.dclaw_turn import (
     DClawTurnReward,
     heldout_targets,
@@ -43,10 +42,6 @@ class DClawTurnFamily(TaskFamily):
     def sample_tasks(self, count: int, generator: np.random.Generator) -> Array:
         """Fresh targets [rad], uniform on the circle, shape (count, 1)."""
         return sample_targets(count, generator)
-
-    def augment(self, transitions: dict[str, Array], generator: np.random.Generator) -> dict[str, Array]:
-        """The hand turned by thirds and mirrored, the valve turned by thirds."""
-        return augment_transitions(transitions, generator)
 
     def make_worlds(self, count: int, threads: int | None = None) -> DClawWorlds:
         """Worlds that step together on `threads` threads (default: one per CPU)."""
