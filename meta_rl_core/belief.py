@@ -59,7 +59,9 @@ class TaskBelief:
                 f"{self.evidence_precision_mean.shape} must have the same shape"
             )
         if (self.evidence_precision < 0.0).any():
-            raise InvalidValueError(f"precisions must not be negative, got {self.evidence_precision.tolist()}")
+            raise InvalidValueError(
+                f"precisions must not be negative, got {self.evidence_precision.tolist()}"
+            )
         if self.transitions < 0:
             raise InvalidValueError(f"transitions must not be negative, got {self.transitions}")
 
@@ -111,7 +113,9 @@ class TaskBelief:
         variance = np.asarray(factor_variance, dtype=np.float64)
         rows = (self.latent_dim,) if transitions == 1 and mean.ndim == 1 else (transitions, self.latent_dim)
         if mean.shape != rows or variance.shape != rows:
-            raise InvalidValueError(f"factors must have shape {rows}, got mean {mean.shape}, variance {variance.shape}")
+            raise InvalidValueError(
+                f"factors must have shape {rows}, got mean {mean.shape}, variance {variance.shape}"
+            )
         if not (np.isfinite(mean).all() and np.isfinite(variance).all()):
             raise NonFiniteError("a factor with NaN or infinity cannot enter the belief")
         precision = 1.0 / np.maximum(variance, MINIMUM_VARIANCE)

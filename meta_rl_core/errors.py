@@ -16,7 +16,9 @@ class UnknownNameError(PitayaError):
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         """Names what was asked for and what would have worked."""
         choices = ", ".join(sorted(known)) or "none (is the package installed?)"
-        super().__init__(f"unknown {kind} {name!r}; known: {choices}. A name of the form 'package.module:Attribute' works too.")
+        super().__init__(
+            f"unknown {kind} {name!r}; known: {choices}. A name of the form 'package.module:Attribute' works too."
+        )
 
 
 class InvalidValueError(PitayaError):

@@ -19,7 +19,7 @@ def registered_names(kind: str) -> list[str]:
     return sorted({entry.name for entry in entry_points(group=f"pitaya.{kind}")})
 
 
-def load_registered(kind: str, name: str) -> Any:  # noqa: ANN401 - the kind decides the type
+def load_registered(kind: str, name: str) -> Any:
     """The object registered as `name`, or the attribute a 'package.module:Attribute' name points at.
 
     Raises:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,39 @@ import click
 
 @click.command()
 @click.argument("family")
-@click.option("--preset", type=click.Choice(["paper", "fast"]), default="fast", show_default=True, help="Published settings, or what measurement found quicker.")  # fmt: skip
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seeds every random draw.")
-@click.option("--iterations", type=click.IntRange(min=1), default=None, help="Collect-and-update rounds; the preset's by default.")  # fmt: skip
-@click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=None, help="Run folder; runs/FAMILY-PRESET-SEED by default.")  # fmt: skip
+@click.option(
+    "--preset",
+    type=click.Choice(["paper", "fast"]),
+    default="fast",
+    show_default=True,
+    help="Published settings, or what measurement found quicker.",
+)
+@click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seeds every random draw."
+)
+@click.option(
+    "--iterations",
+    type=click.IntRange(min=1),
+    default=None,
+    help="Collect-and-update rounds; the preset's by default.",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=None,
+    help="Run folder; runs/FAMILY-PRESET-SEED by default.",
+)
 @click.option("--resume", is_flag=True, help="Go on from the checkpoint in the run folder.")
-@click.option("--threads", type=click.IntRange(min=1), default=None, help="Torch threads; all cores by default.")
-@click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="Override one setting of the preset, such as --set kl_weight=0.1.")  # fmt: skip
+@click.option(
+    "--threads", type=click.IntRange(min=1), default=None, help="Torch threads; all cores by default."
+)
+@click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Override one setting of the preset, such as --set kl_weight=0.1.",
+)
 def train(
     family: str,
     preset: str,
@@ -39,6 +66,9 @@ def train(
     from meta_rl_core.pearl.trainer import Trainer
     from meta_rl_core.registry import load_family
 
+    # A run in the background inherits an ignored SIGINT, and a machine that shuts down sends SIGTERM: both save.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     if threads is not None:
         torch.set_num_threads(threads)
     overrides = dict(_parse(setting) for setting in settings)
@@ -66,7 +96,9 @@ def _parse(setting: str) -> tuple[str, Any]:
     name, separator, text = setting.partition("=")
     known = {item.name for item in dataclasses.fields(PearlConfig)}
     if not separator or name not in known:
-        raise InvalidValueError(f"--set wants NAME=VALUE with NAME one of {', '.join(sorted(known))}; got {setting!r}")
+        raise InvalidValueError(
+            f"--set wants NAME=VALUE with NAME one of {', '.join(sorted(known))}; got {setting!r}"
+        )
     value = yaml.safe_load(text)
     if name == "collection":
         return name, CollectionConfig(**value)

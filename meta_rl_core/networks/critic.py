@@ -43,7 +43,9 @@ class TwinCritic(nn.Module):
 class ValueFunction(nn.Module):
     """V(s, z), shape (...)."""
 
-    def __init__(self, observation_dim: int, latent_dim: int, hidden: Sequence[int], *, generator: torch.Generator) -> None:
+    def __init__(
+        self, observation_dim: int, latent_dim: int, hidden: Sequence[int], *, generator: torch.Generator
+    ) -> None:
         """Builds the network."""
         super().__init__()
         self.network = MLP(observation_dim + latent_dim, hidden, 1, generator=generator)

@@ -17,7 +17,13 @@ class Encoder(nn.Module):
     """Maps a transition (s, a, r[, s']) to the mean and variance of its factor (Rakelly et al. 2019, eq. 2)."""
 
     def __init__(
-        self, context_dim: int, latent_dim: int, hidden: Sequence[int], *, generator: torch.Generator, layer_norm: bool = False
+        self,
+        context_dim: int,
+        latent_dim: int,
+        hidden: Sequence[int],
+        *,
+        generator: torch.Generator,
+        layer_norm: bool = False,
     ) -> None:
         """Builds the network; `context_dim` is the length of one encoded transition."""
         super().__init__()

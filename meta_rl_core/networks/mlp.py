@@ -48,11 +48,12 @@ class MLP(nn.Module):
 
         The last layer always runs in float32: under reduced precision a value near 50 would be rounded by 0.25.
         """
+        *hidden_layers, last = self.layers
         hidden = inputs
-        for layer in self.layers[:-1]:
+        for layer in hidden_layers:
             hidden = layer(hidden)
         with torch.autocast(hidden.device.type, enabled=False):
-            outputs: Tensor = self.layers[-1](hidden.float())
+            outputs: Tensor = last(hidden.float())
         return outputs
 
     def describe(self) -> list[dict[str, Any]]:

@@ -41,7 +41,9 @@ def save_checkpoint(learner: Learner, directory: Path, progress: dict[str, Any])
     averaged = {AVERAGED + name: value for name, value in learner.averaged.state_dict().items()}
     save_file(_contiguous({**learner.update.state_dict(), **averaged}), fresh / "networks.safetensors")
     save_file(_optimiser_tensors(learner), fresh / "optimisers.safetensors")
-    save_file(_contiguous({**learner.replay.store.state(), **_row_tensors(learner)}), fresh / "replay.safetensors")
+    save_file(
+        _contiguous({**learner.replay.store.state(), **_row_tensors(learner)}), fresh / "replay.safetensors"
+    )
     state = {
         "version": VERSION,
         "family": learner.family.spec.name,
@@ -80,7 +82,9 @@ def load_checkpoint(learner: Learner, directory: Path) -> dict[str, Any]:
         optimisers = load_file(directory / "optimisers.safetensors")
         replay = load_file(directory / "replay.safetensors")
     except (OSError, ValueError, SafetensorError) as error:
-        raise CheckpointError(f"no usable checkpoint in {directory}: {error}; start the run without --resume") from error
+        raise CheckpointError(
+            f"no usable checkpoint in {directory}: {error}; start the run without --resume"
+        ) from error
     _check_origin(learner, state, directory)
     averaged = {name: networks.pop(name) for name in list(networks) if name.startswith(AVERAGED)}
     learner.averaged.load_state_dict({name.removeprefix(AVERAGED): value for name, value in averaged.items()})
@@ -97,15 +101,21 @@ def load_checkpoint(learner: Learner, directory: Path) -> dict[str, Any]:
 
 def _check_origin(learner: Learner, state: dict[str, Any], directory: Path) -> None:
     if state.get("version") != VERSION:
-        raise CheckpointError(f"{directory} has version {state.get('version')}, this build reads version {VERSION}")
+        raise CheckpointError(
+            f"{directory} has version {state.get('version')}, this build reads version {VERSION}"
+        )
     if state["family"] != learner.family.spec.name:
-        raise CheckpointError(f"{directory} belongs to family {state['family']!r}, not {learner.family.spec.name!r}")
+        raise CheckpointError(
+            f"{directory} belongs to family {state['family']!r}, not {learner.family.spec.name!r}"
+        )
     saved = json.loads(json.dumps(state["config"]))
     ours = json.loads(json.dumps(learner.config.to_dict()))
     differing = sorted(key for key in ours if key != "iterations" and saved.get(key) != ours[key])
     if differing:
         pairs = ", ".join(f"{key}: saved {saved.get(key)!r}, asked {ours[key]!r}" for key in differing)
-        raise CheckpointError(f"{directory} was made with other settings ({pairs}); only `iterations` may change")
+        raise CheckpointError(
+            f"{directory} was made with other settings ({pairs}); only `iterations` may change"
+        )
 
 
 def _contiguous(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -143,7 +153,9 @@ def _row_tensors(learner: Learner) -> dict[str, Tensor]:
     }
     lengths = [[len(rows) for rows in visit] for visit in replay.episodes]
     found["visit.episode_counts"] = torch.tensor([len(counts) for counts in lengths], dtype=torch.int64)
-    found["visit.lengths"] = torch.tensor([length for counts in lengths for length in counts], dtype=torch.int64)
+    found["visit.lengths"] = torch.tensor(
+        [length for counts in lengths for length in counts], dtype=torch.int64
+    )
     rows = [rows for visit in replay.episodes for rows in visit]
     found["visit.rows"] = torch.from_numpy(np.concatenate(rows) if rows else np.empty(0, np.int64))
     return found

@@ -103,20 +103,36 @@ class PearlConfig:
         Raises:
             InvalidValueError: Naming the field, what was got and what is allowed.
         """
-        for name in ("iterations", "updates_per_iteration", "latent_dim", "meta_batch", "batch_size", "context_size",
-                     "policy_delay", "replay_capacity", "context_window_visits"):  # fmt: skip
+        for name in (
+            "iterations",
+            "updates_per_iteration",
+            "latent_dim",
+            "meta_batch",
+            "batch_size",
+            "context_size",
+            "policy_delay",
+            "replay_capacity",
+            "context_window_visits",
+        ):
             if getattr(self, name) < 1:
                 raise InvalidValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        for name, low, high in (("discount", 0.0, 1.0), ("target_rate", 0.0, 1.0), ("learning_rate", 0.0, 1.0),
-                                ("learning_rate_decay", 0.0, 1.0), ("averaging_rate", 0.0, 1.0),
-                                ("initial_temperature", 0.0, 1e3)):  # fmt: skip
+        for name, low, high in (
+            ("discount", 0.0, 1.0),
+            ("target_rate", 0.0, 1.0),
+            ("learning_rate", 0.0, 1.0),
+            ("learning_rate_decay", 0.0, 1.0),
+            ("averaging_rate", 0.0, 1.0),
+            ("initial_temperature", 0.0, 1e3),
+        ):
             if not low < getattr(self, name) <= high:
                 raise InvalidValueError(f"{name} must lie in ({low}, {high}], got {getattr(self, name)}")
         for name in ("kl_weight", "reward_prediction_weight"):
             if not getattr(self, name) >= 0.0:
                 raise InvalidValueError(f"{name} must not be negative, got {getattr(self, name)}")
         if not self.bellman_gradient_to_encoder and self.reward_prediction_weight == 0.0:
-            raise InvalidValueError("without the Bellman gradient the encoder learns nothing; set reward_prediction_weight")
+            raise InvalidValueError(
+                "without the Bellman gradient the encoder learns nothing; set reward_prediction_weight"
+            )
         if self.evaluation.episodes <= self.evaluation.exploration_episodes:
             raise InvalidValueError(
                 f"evaluation.episodes ({self.evaluation.episodes}) must exceed exploration_episodes "

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from meta_rl_core.pearl.episodes import Episodes
 from meta_rl_core.pearl.rollout import Explorer
 from meta_rl_core.tasks import Array
 
@@ -31,11 +32,16 @@ class Evaluation(NamedTuple):
 
 
 def evaluate(
-    explorer: Explorer, tasks: Array, *, episodes: int, exploration_episodes: int, generator: np.random.Generator
+    explorer: Explorer,
+    tasks: Array,
+    *,
+    episodes: int,
+    exploration_episodes: int,
+    generator: np.random.Generator,
 ) -> Evaluation:
     """Meets each of `tasks` (n, K) for `episodes` episodes with deterministic actions and sampled z."""
     latent = explorer.agent.config.latent_dim
-    lived = []
+    lived: list[Episodes] = []
     for index in range(episodes):
         if index < exploration_episodes:
             z = generator.standard_normal((len(tasks), latent))
@@ -48,6 +54,8 @@ def evaluate(
         np.stack([e.returns() for e in lived], axis=1),
         np.stack([e.returns(sparse=True) for e in lived], axis=1),
         np.stack([e.error[rows, end] for e, end in zip(lived, last, strict=True)], axis=1),
-        np.stack([e.success[rows, end] for e, end in zip(lived, last, strict=True)], axis=1).astype(np.float64),
+        np.stack([e.success[rows, end] for e, end in zip(lived, last, strict=True)], axis=1).astype(
+            np.float64
+        ),
         sum(e.steps for e in lived),
     )

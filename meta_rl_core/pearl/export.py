@@ -36,7 +36,9 @@ class BundleParts(NamedTuple):
     golden: dict[str, NDArray[np.float32]]
 
 
-def export_parts(run_directory: Path, checkpoint: Literal["best", "last"] = "best", created: str = "") -> BundleParts:
+def export_parts(
+    run_directory: Path, checkpoint: Literal["best", "last"] = "best", created: str = ""
+) -> BundleParts:
     """Reads a run and prepares its policy for `write_bundle`.
 
     Args:
@@ -72,7 +74,10 @@ def export_parts(run_directory: Path, checkpoint: Literal["best", "last"] = "bes
             "created": created,
         },
     }
-    weights = {**agent.actor.network.export_weights("actor"), **agent.encoder.network.export_weights("encoder")}
+    weights = {
+        **agent.actor.network.export_weights("actor"),
+        **agent.encoder.network.export_weights("encoder"),
+    }
     return BundleParts(fields, weights, golden)
 
 
@@ -92,7 +97,11 @@ def load_agent(
         else:
             counters = json.loads((run_directory / "checkpoint" / "state.json").read_text())
             saved = load_file(run_directory / "checkpoint" / "networks.safetensors")
-            tensors = {name.removeprefix(AVERAGED): value for name, value in saved.items() if name.startswith(AVERAGED)}
+            tensors = {
+                name.removeprefix(AVERAGED): value
+                for name, value in saved.items()
+                if name.startswith(AVERAGED)
+            }
     except (OSError, ValueError, SafetensorError) as error:
         raise CheckpointError(
             f"{run_directory} holds no usable {checkpoint!r} policy: {error}; train it first with "
@@ -113,7 +122,9 @@ def _golden(agent: Agent, family: TaskFamily) -> dict[str, NDArray[np.float32]]:
     tasks = family.heldout_tasks(CONTEXTS, GOLDEN_SEED)
     z = generator.standard_normal((CONTEXTS, agent.config.latent_dim))
     lived = Explorer(family, agent).episode(tasks, z, generator, deterministic=True)
-    steps = np.sort(generator.permuted(np.tile(np.arange(family.spec.horizon), (CONTEXTS, 1)), axis=1)[:, :TRANSITIONS])
+    steps = np.sort(
+        generator.permuted(np.tile(np.arange(family.spec.horizon), (CONTEXTS, 1)), axis=1)[:, :TRANSITIONS]
+    )
     rows = np.arange(CONTEXTS)[:, None]
     reward = lived.context_reward(family.spec.context_reward)
     picked = {
@@ -121,21 +132,33 @@ def _golden(agent: Agent, family: TaskFamily) -> dict[str, NDArray[np.float32]]:
         "context_action": lived.action[rows, steps],
         "context_reward": reward[rows, steps],
         "context_next_observation": lived.next_observation[rows, steps],
-        "observation": lived.observation[np.arange(ACTIONS), generator.integers(family.spec.horizon, size=ACTIONS)],
+        "observation": lived.observation[
+            np.arange(ACTIONS), generator.integers(family.spec.horizon, size=ACTIONS)
+        ],
         "z": z[:ACTIONS],
     }
     tensors = {name: torch.as_tensor(value, dtype=torch.float32) for name, value in picked.items()}
-    context = agent.encode_context(*(tensors[f"context_{name}"] for name in ("observation", "action", "reward", "next_observation")))
+    context = agent.encode_context(
+        *(tensors[f"context_{name}"] for name in ("observation", "action", "reward", "next_observation"))
+    )
     mean, variance = agent.posterior(context)
     tensors.update(
-        belief_mean=mean, belief_variance=variance, action=agent.actor.act(tensors["observation"], tensors["z"])
+        belief_mean=mean,
+        belief_variance=variance,
+        action=agent.actor.act(tensors["observation"], tensors["z"]),
     )
     return {name: value.numpy().astype(np.float32) for name, value in tensors.items()}
 
 
 def _commit() -> str:
     try:
-        found = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True, cwd=Path(__file__).parent)
+        found = subprocess.run(
+            ["git", "rev-parse", "HEAD"],
+            capture_output=True,
+            text=True,
+            check=True,
+            cwd=Path(__file__).parent,
+        )
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
     return found.stdout.strip()

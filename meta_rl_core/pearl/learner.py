@@ -22,7 +22,7 @@ from meta_rl_core.pearl.visits import RelabelledReplay
 from meta_rl_core.tasks import Array, TaskFamily
 
 Index = NDArray[np.int64]
-UPDATES = {"sac_v1": SacV1Update, "sac_v2": SacV2Update}
+UPDATES: dict[str, type[SacV1Update] | type[SacV2Update]] = {"sac_v1": SacV1Update, "sac_v2": SacV2Update}
 WORLDS_AT_ONCE = 100
 
 
@@ -36,7 +36,9 @@ class Learner:
         self.generator = np.random.Generator(np.random.PCG64(config.seed))
         self.torch_generator = torch.Generator().manual_seed(config.seed)
         self.agent = Agent(family.spec, config, self.torch_generator)
-        self.update = UPDATES[config.method](family.spec, config, self.agent, self.torch_generator)
+        self.update: SacV1Update | SacV2Update = UPDATES[config.method](
+            family.spec, config, self.agent, self.torch_generator
+        )
         self.averaged = copy.deepcopy(self.agent).requires_grad_(False)
         self.explorer = Explorer(family, self.agent)
         self.tasks = family.training_tasks()
@@ -53,7 +55,12 @@ class Learner:
         """Visits every training task with z from the prior before the first update."""
         everything = np.arange(len(self.tasks))
         for start in range(0, len(everything), WORLDS_AT_ONCE):
-            self._visit(everything[start : start + WORLDS_AT_ONCE], self.config.collection.initial_prior_episodes, 0, 0)
+            self._visit(
+                everything[start : start + WORLDS_AT_ONCE],
+                self.config.collection.initial_prior_episodes,
+                0,
+                0,
+            )
 
     def collect(self) -> None:
         """One iteration's visits: training tasks drawn uniformly with replacement."""
@@ -66,17 +73,20 @@ class Learner:
 
     def _visit(self, tasks: Index, prior: int, posterior: int, extra: int) -> None:
         lived: list[Episodes] = []
-        for index in range(prior):
+        for _ in range(prior):
             lived.append(self._episode(tasks, self._prior_z(len(tasks))))
             self._keep(lived[-1], tasks, to_context=True)
-            del index
         first_inferred = 0 if self.config.relabel else 1
         for count, to_context in ((posterior, True), (extra, False)):
             context = list(lived)
             for index in range(count):
                 draw = None if self.config.relabel else self.config.context_size
                 inferred = index >= first_inferred and bool(context)
-                z = self.explorer.infer(context, "sample", self.generator, draw=draw) if inferred else self._prior_z(len(tasks))
+                z = (
+                    self.explorer.infer(context, "sample", self.generator, draw=draw)
+                    if inferred
+                    else self._prior_z(len(tasks))
+                )
                 episodes = self._episode(tasks, z)
                 self._keep(episodes, tasks, to_context=to_context)
                 if to_context:
@@ -117,7 +127,9 @@ class Learner:
         """Draws tasks, their contexts and, independently, their RL transitions."""
         config = self.config
         if isinstance(self.replay, RelabelledReplay):
-            drawn = self.replay.draw_contexts(config.meta_batch, config.context_size, len(self.tasks), self.generator)
+            drawn = self.replay.draw_contexts(
+                config.meta_batch, config.context_size, len(self.tasks), self.generator
+            )
             tasks, context_rows = drawn.tasks, drawn.rows
             rl_rows = self.replay.draw_rl((config.meta_batch, config.batch_size), self.generator)
         else:
@@ -133,14 +145,16 @@ class Learner:
             context["sparse_reward" if sparse else "reward"],
             context["next_observation"],
         )
-        names = ("observation", "action", "reward", "next_observation", "terminal")
-        return Batch(*(transitions[name] for name in names), context=encoded)
+        del transitions["signals"], transitions["sparse_reward"]
+        return Batch(**transitions, context=encoded)
 
     def _transitions(self, rows: torch.Tensor, tasks: Index) -> dict[str, torch.Tensor]:
         gathered = self.replay.store.gather(rows)
         if not self.config.relabel:
             return gathered
         plain: dict[str, Array] = {name: value.numpy() for name, value in gathered.items()}
-        judged = self.family.reward_model.judge(plain["signals"], plain["action"], self.tasks[tasks][:, None, :])
+        judged = self.family.reward_model.judge(
+            plain["signals"], plain["action"], self.tasks[tasks][:, None, :]
+        )
         plain.update(reward=judged.reward, sparse_reward=judged.sparse_reward)
         return {name: torch.as_tensor(value, dtype=torch.float32) for name, value in plain.items()}

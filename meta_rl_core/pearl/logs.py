@@ -8,7 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 
 class RunLog:
@@ -38,7 +45,9 @@ class RunLog:
             writer = csv.DictWriter(file, fieldnames=list(row))
             if fresh:
                 writer.writeheader()
-            writer.writerow({name: f"{value:.6g}" if isinstance(value, float) else value for name, value in row.items()})
+            writer.writerow(
+                {name: f"{value:.6g}" if isinstance(value, float) else value for name, value in row.items()}
+            )
 
     def close(self) -> None:
         """Flushes TensorBoard."""
@@ -46,12 +55,12 @@ class RunLog:
             self._tensorboard.close()
 
 
-def _summary_writer(directory: Path) -> Any:  # noqa: ANN401 - tensorboard ships no types
+def _summary_writer(directory: Path) -> Any:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
         return None
-    return SummaryWriter(log_dir=str(directory))  # type: ignore[no-untyped-call]
+    return SummaryWriter(log_dir=str(directory))
 
 
 def progress_bar() -> Progress:

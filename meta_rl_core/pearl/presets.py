@@ -90,7 +90,7 @@ GENERIC: dict[str, dict[str, Any]] = {"paper": {}, "fast": _FAST}
 """Settings for a family no preset names."""
 
 
-def make_config(family: str, preset: str, **overrides: Any) -> PearlConfig:  # noqa: ANN401 - fields of PearlConfig
+def make_config(family: str, preset: str, **overrides: Any) -> PearlConfig:
     """Settings of `preset` for `family`, with single fields overridden.
 
     Raises:

@@ -48,7 +48,7 @@ class Explorer:
         spec, latent = self.family.spec, torch.as_tensor(z, dtype=torch.float32)
         record = _empty(count, spec.horizon, spec.observation_dim, spec.action_dim, len(spec.signal_names))
         observation = worlds.reset(tasks, generator.integers(SEED_LIMIT, size=count))
-        alive = np.ones(count, dtype=bool)
+        alive: NDArray[np.bool_] = np.ones(count, dtype=np.bool_)
         for step in range(spec.horizon):
             action = self._act(observation, latent, generator, deterministic)
             result = worlds.step(action)
@@ -76,7 +76,9 @@ class Explorer:
     def _judge(self, record: Episodes, tasks: Array) -> Episodes:
         judged = self.family.reward_model.judge(record.signals, record.action, tasks[:, None, :])
         if not (np.isfinite(judged.reward).all() and np.isfinite(record.next_observation).all()):
-            raise NonFiniteError(f"worlds of {self.family.spec.name!r} showed NaN or infinity; check the simulator")
+            raise NonFiniteError(
+                f"worlds of {self.family.spec.name!r} showed NaN or infinity; check the simulator"
+            )
         record.reward[:] = judged.reward
         record.sparse_reward[:] = judged.sparse_reward
         record.error[:] = judged.error
@@ -85,10 +87,14 @@ class Explorer:
 
     @torch.no_grad()
     def infer(
-        self, episodes: list[Episodes], sampling: Literal["sample", "mean"], generator: np.random.Generator,
-        *, draw: int | None = None,
-    ) -> Array:  # fmt: skip
-        """z for each world, shape (N, latent), from the posterior given `episodes`.
+        self,
+        episodes: list[Episodes],
+        sampling: Literal["sample", "mean"],
+        generator: np.random.Generator,
+        *,
+        draw: int | None = None,
+    ) -> Array:
+        """Z for each world, shape (N, latent), from the posterior given `episodes`.
 
         Args:
             episodes: Context, in the order lived; none means the prior.
@@ -99,7 +105,10 @@ class Explorer:
         kind = self.family.spec.context_reward
         parts = [
             self.agent.encode_context(
-                *(torch.as_tensor(x, dtype=torch.float32) for x in (e.observation, e.action, e.context_reward(kind), e.next_observation))
+                *(
+                    torch.as_tensor(x, dtype=torch.float32)
+                    for x in (e.observation, e.action, e.context_reward(kind), e.next_observation)
+                )
             )
             for e in episodes
         ]
@@ -113,8 +122,8 @@ class Explorer:
             mean, variance = self.agent.posterior(context[world : world + 1, torch.from_numpy(rows)])
             means.append(mean[0].double().numpy())
             variances.append(variance[0].double().numpy())
-        mean, std = np.stack(means), np.sqrt(np.stack(variances))
-        return mean if sampling == "mean" else mean + std * generator.standard_normal(mean.shape)
+        centre, std = np.stack(means), np.sqrt(np.stack(variances))
+        return centre if sampling == "mean" else centre + std * generator.standard_normal(centre.shape)
 
 
 def _empty(count: int, horizon: int, observations: int, actions: int, signals: int) -> Episodes:
@@ -125,7 +134,14 @@ def _empty(count: int, horizon: int, observations: int, actions: int, signals: i
         return np.zeros((count, horizon), dtype=bool)
 
     return Episodes(
-        observation=zeros(observations), action=zeros(actions), next_observation=zeros(observations),
-        signals=zeros(signals), reward=zeros(), sparse_reward=zeros(), error=zeros(),
-        success=flags(), terminal=flags(), valid=flags(),
-    )  # fmt: skip
+        observation=zeros(observations),
+        action=zeros(actions),
+        next_observation=zeros(observations),
+        signals=zeros(signals),
+        reward=zeros(),
+        sparse_reward=zeros(),
+        error=zeros(),
+        success=flags(),
+        terminal=flags(),
+        valid=flags(),
+    )

@@ -28,16 +28,24 @@ ACTION_REGULARISATION = 1e-3
 class SacV1Update(nn.Module):
     """Networks, optimisers and the update of the `paper` preset."""
 
-    def __init__(self, spec: FamilySpec, config: PearlConfig, agent: Agent, generator: torch.Generator) -> None:
+    def __init__(
+        self, spec: FamilySpec, config: PearlConfig, agent: Agent, generator: torch.Generator
+    ) -> None:
         """Builds critics and one Adam optimiser per network."""
         super().__init__()
         self.config = config
         self.agent = agent
         self.critic = TwinCritic(
-            spec.observation_dim, spec.action_dim, config.latent_dim, config.critic_hidden,
-            layer_norm=config.layer_norm, generator=generator,
-        )  # fmt: skip
-        self.value = ValueFunction(spec.observation_dim, config.latent_dim, config.critic_hidden, generator=generator)
+            spec.observation_dim,
+            spec.action_dim,
+            config.latent_dim,
+            config.critic_hidden,
+            layer_norm=config.layer_norm,
+            generator=generator,
+        )
+        self.value = ValueFunction(
+            spec.observation_dim, config.latent_dim, config.critic_hidden, generator=generator
+        )
         self.target_value = copy.deepcopy(self.value).requires_grad_(False)
         self.updates = 0
         rate = config.learning_rate
@@ -91,15 +99,23 @@ class SacV1Update(nn.Module):
         self.critic.requires_grad_(False)
         smaller = self.critic.smaller(batch.observation, sample.action, z)
         self.critic.requires_grad_(True)
-        value_loss = functional.mse_loss(self.value(batch.observation, z), (smaller - sample.log_prob).detach())
-        regularisation = ACTION_REGULARISATION * (sample.mean.square().mean() + sample.log_std.square().mean())
+        value_loss = functional.mse_loss(
+            self.value(batch.observation, z), (smaller - sample.log_prob).detach()
+        )
+        regularisation = ACTION_REGULARISATION * (
+            sample.mean.square().mean() + sample.log_std.square().mean()
+        )
         actor_loss = (sample.log_prob - smaller).mean() + regularisation
         self._apply(value_loss, self.value_optimiser)
         self._apply(actor_loss, self.actor_optimiser)
-        return {"value_loss": value_loss.detach(), "actor_loss": actor_loss.detach(), "entropy": -sample.log_prob.detach().mean()}
+        return {
+            "value_loss": value_loss.detach(),
+            "actor_loss": actor_loss.detach(),
+            "entropy": -sample.log_prob.detach().mean(),
+        }
 
     @staticmethod
-    def _apply(loss: Tensor, *optimisers: Any) -> None:  # noqa: ANN401 - torch's optimiser base is untyped
+    def _apply(loss: Tensor, *optimisers: Any) -> None:
         for optimiser in optimisers:
             optimiser.zero_grad(set_to_none=True)
         loss.backward()

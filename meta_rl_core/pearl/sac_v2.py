@@ -27,18 +27,26 @@ from meta_rl_core.tasks import FamilySpec
 class SacV2Update(nn.Module):
     """Networks, optimisers and the update of the `fast` preset."""
 
-    def __init__(self, spec: FamilySpec, config: PearlConfig, agent: Agent, generator: torch.Generator) -> None:
+    def __init__(
+        self, spec: FamilySpec, config: PearlConfig, agent: Agent, generator: torch.Generator
+    ) -> None:
         """Builds critics, the reward head and the temperature."""
         super().__init__()
         self.config = config
         self.agent = agent
         self.critic = TwinCritic(
-            spec.observation_dim, spec.action_dim, config.latent_dim, config.critic_hidden,
-            layer_norm=config.layer_norm, generator=generator,
-        )  # fmt: skip
+            spec.observation_dim,
+            spec.action_dim,
+            config.latent_dim,
+            config.critic_hidden,
+            layer_norm=config.layer_norm,
+            generator=generator,
+        )
         self.target_critic = copy.deepcopy(self.critic).requires_grad_(False)
         head_inputs = 2 * spec.observation_dim + spec.action_dim + config.latent_dim
-        self.reward_head = MLP(head_inputs, config.encoder_hidden, 1, layer_norm=config.layer_norm, generator=generator)
+        self.reward_head = MLP(
+            head_inputs, config.encoder_hidden, 1, layer_norm=config.layer_norm, generator=generator
+        )
         self.log_temperature = nn.Parameter(torch.tensor(math.log(config.initial_temperature)))
         self.target_entropy = config.target_entropy_per_action * spec.action_dim
         shared = [*agent.encoder.parameters(), *self.critic.parameters(), *self.reward_head.parameters()]
@@ -66,7 +74,7 @@ class SacV2Update(nn.Module):
         loss = losses["critic_loss"] + self.config.kl_weight * losses["kl_per_task"]
         loss = loss + self.config.reward_prediction_weight * losses["reward_loss"]
         self.critic_optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         self.critic_optimiser.step()
         self.updates += 1
         if self.updates % self.config.policy_delay == 0:
@@ -83,7 +91,9 @@ class SacV2Update(nn.Module):
             torch.randn(batch.action.shape, generator=generator, device=device),
         )
 
-    def critic_losses(self, batch: Batch, latent_noise: Tensor, next_noise: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+    def critic_losses(
+        self, batch: Batch, latent_noise: Tensor, next_noise: Tensor
+    ) -> tuple[dict[str, Tensor], Tensor]:
         """Everything the encoder and the critics learn from.
 
         Args:
@@ -95,13 +105,17 @@ class SacV2Update(nn.Module):
             Losses by name and the sampled z, shape (T, 1, latent).
         """
         learns_from_values = self.config.bellman_gradient_to_encoder
-        with torch.autocast(batch.observation.device.type, torch.bfloat16, enabled=self.config.reduced_precision):
+        with torch.autocast(
+            batch.observation.device.type, torch.bfloat16, enabled=self.config.reduced_precision
+        ):
             mean, variance = self.agent.posterior(batch.context)
             z = (mean + variance.sqrt() * latent_noise).unsqueeze(1)
             rows = z.expand(-1, batch.observation.shape[1], -1)
             losses = {
                 "kl_per_task": kl_to_standard_normal(mean, variance) / mean.shape[0],
-                "critic_loss": self._critic_loss(batch, rows if learns_from_values else rows.detach(), next_noise),
+                "critic_loss": self._critic_loss(
+                    batch, rows if learns_from_values else rows.detach(), next_noise
+                ),
                 "reward_loss": self._reward_loss(batch, rows),
                 "posterior_variance": variance.mean(),
             }
@@ -121,7 +135,9 @@ class SacV2Update(nn.Module):
         if self.config.reward_prediction_weight == 0.0:
             return torch.zeros((), device=z.device)
         inputs = torch.cat([batch.observation, batch.action, batch.next_observation, z], dim=-1)
-        return functional.mse_loss(self.reward_head(inputs).squeeze(-1), self.config.reward_scale * batch.reward)
+        return functional.mse_loss(
+            self.reward_head(inputs).squeeze(-1), self.config.reward_scale * batch.reward
+        )
 
     def actor_losses(self, observation: Tensor, z: Tensor, noise: Tensor) -> dict[str, Tensor]:
         """What the actor learns from; the critics' own gradients are left alone by the caller.
@@ -143,10 +159,10 @@ class SacV2Update(nn.Module):
         losses = self.actor_losses(observation, z, noise)
         self.actor_optimiser.zero_grad(set_to_none=True)
         # Only the actor's weights may collect gradients; the critics are a fixed judge here.
-        losses["actor_loss"].backward(inputs=list(self.agent.actor.parameters()))  # type: ignore[no-untyped-call]
+        losses["actor_loss"].backward(inputs=list(self.agent.actor.parameters()))
         self.actor_optimiser.step()
         excess = self.target_entropy - losses["entropy"].detach()
         self.temperature_optimiser.zero_grad(set_to_none=True)
-        (-self.log_temperature * excess).backward()  # type: ignore[no-untyped-call]
+        (-self.log_temperature * excess).backward()
         self.temperature_optimiser.step()
         return losses

@@ -55,7 +55,9 @@ class Trainer:
         if resume:
             self.progress = load_checkpoint(self.learner, directory / "checkpoint")
         elif (directory / "progress.csv").exists():
-            raise CheckpointError(f"{directory} already holds a run; pass --resume to go on with it or choose another --out")
+            raise CheckpointError(
+                f"{directory} already holds a run; pass --resume to go on with it or choose another --out"
+            )
         directory.mkdir(parents=True, exist_ok=True)
         (directory / "config.yaml").write_text(yaml.safe_dump(_plain(config.to_dict()), sort_keys=False))
         self._log = RunLog(directory, resume_at_updates=self.learner.updates)
@@ -70,7 +72,9 @@ class Trainer:
         """
         config, learner = self.config, self.learner
         with progress_bar() as bar:
-            task = bar.add_task(config.family, total=config.iterations, completed=self.progress["iteration"], scores="")
+            task = bar.add_task(
+                config.family, total=config.iterations, completed=self.progress["iteration"], scores=""
+            )
             try:
                 if self.progress["iteration"] == 0:
                     learner.collect_initial()
@@ -87,7 +91,9 @@ class Trainer:
                     if self._clock() - self._last_checkpoint > self.checkpoint_every_s:
                         self.save()
             except KeyboardInterrupt:
-                bar.console.print("interrupted; going back to it with --resume loses nothing since the last iteration")
+                bar.console.print(
+                    "interrupted; going back to it with --resume loses nothing since the last iteration"
+                )
             self.save()
         self._log.close()
 
@@ -174,7 +180,7 @@ def _scores(result: Evaluation) -> dict[str, float]:
     return means
 
 
-def _plain(value: Any) -> Any:  # noqa: ANN401 - any nesting of plain data
+def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
     return [_plain(item) for item in value] if isinstance(value, tuple | list) else value

@@ -19,7 +19,11 @@ def _factors(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
 
 def test_two_factors_give_the_posterior_worked_out_by_hand() -> None:
     # N(1, 0.5) and N(3, 0.25): precisions 2 and 4, so precision 6, mean (2*1 + 4*3) / 6 = 7/3.
-    belief = TaskBelief.prior(1).observe(np.array([1.0]), np.array([0.5])).observe(np.array([3.0]), np.array([0.25]))
+    belief = (
+        TaskBelief.prior(1)
+        .observe(np.array([1.0]), np.array([0.5]))
+        .observe(np.array([3.0]), np.array([0.25]))
+    )
     assert belief.variance[0] == pytest.approx(1 / 6)
     assert belief.mean[0] == pytest.approx(7 / 3)
 

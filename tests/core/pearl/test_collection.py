@@ -12,7 +12,14 @@ from meta_rl_core.pearl.replay import TaskReplay
 from meta_rl_core.pearl.visits import RelabelledReplay
 from tests.helpers.toy_family import LineFamily
 
-SMALL = {"actor_hidden": (8,), "critic_hidden": (8,), "encoder_hidden": (8,), "context_size": 7, "batch_size": 9, "meta_batch": 4}
+SMALL = {
+    "actor_hidden": (8,),
+    "critic_hidden": (8,),
+    "encoder_hidden": (8,),
+    "context_size": 7,
+    "batch_size": 9,
+    "meta_batch": 4,
+}
 
 
 def make_learner(plan: CollectionConfig, family: LineFamily | None = None, **settings: object) -> Learner:
@@ -67,7 +74,9 @@ def test_context_and_rl_rows_are_drawn_independently_from_their_own_books() -> N
         learner.collect()
     tasks = np.array([0, 3])
     generator = np.random.default_rng(0)
-    rl, context = (draw(tasks, 500, generator) for draw in (books(learner).sample_rl, books(learner).sample_context))
+    rl, context = (
+        draw(tasks, 500, generator) for draw in (books(learner).sample_rl, books(learner).sample_context)
+    )
     for index, task in enumerate(tasks):
         assert set(rl[index].tolist()) == set(books(learner).rl_rows[task].tolist())
         assert set(context[index].tolist()) == set(books(learner).context_rows[task].tolist())

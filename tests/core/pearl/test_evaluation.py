@@ -44,13 +44,21 @@ def test_exploration_acts_on_the_prior_and_later_episodes_on_all_transitions_so_
         return infer(episodes, *arguments, **options)
 
     explorer.infer = spy  # type: ignore[method-assign]
-    evaluate(explorer, np.zeros((2, 1)), episodes=4, exploration_episodes=2, generator=np.random.default_rng(0))
+    evaluate(
+        explorer, np.zeros((2, 1)), episodes=4, exploration_episodes=2, generator=np.random.default_rng(0)
+    )
     assert seen == [10, 15]
 
 
 def test_evaluation_is_deterministic_given_its_generator() -> None:
     runs = [
-        evaluate(make_explorer(), np.ones((3, 1)), episodes=3, exploration_episodes=1, generator=np.random.default_rng(4))
+        evaluate(
+            make_explorer(),
+            np.ones((3, 1)),
+            episodes=3,
+            exploration_episodes=1,
+            generator=np.random.default_rng(4),
+        )
         for _ in range(2)
     ]
     assert np.array_equal(runs[0].returns, runs[1].returns)
@@ -63,7 +71,10 @@ def test_the_mean_of_a_posterior_does_not_depend_on_the_draw() -> None:
     means = [explorer.infer([lived], "mean", np.random.default_rng(seed)) for seed in range(2)]
     assert np.array_equal(*means)
     context = explorer.agent.encode_context(
-        *(torch.as_tensor(x, dtype=torch.float32) for x in (lived.observation, lived.action, lived.reward, lived.next_observation))
+        *(
+            torch.as_tensor(x, dtype=torch.float32)
+            for x in (lived.observation, lived.action, lived.reward, lived.next_observation)
+        )
     )
     with torch.no_grad():
         expected = explorer.agent.posterior(context)[0].numpy()

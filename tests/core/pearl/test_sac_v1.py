@@ -33,9 +33,13 @@ def make_batch(terminal: float = 0.0) -> Batch:
         return torch.randn(shape, generator=generator)
 
     return Batch(
-        normal(TASKS, ROWS, 4), normal(TASKS, ROWS, 2).tanh(), normal(TASKS, ROWS), normal(TASKS, ROWS, 4),
-        torch.full((TASKS, ROWS), terminal), normal(TASKS, CONTEXT, 7),
-    )  # fmt: skip
+        normal(TASKS, ROWS, 4),
+        normal(TASKS, ROWS, 2).tanh(),
+        normal(TASKS, ROWS),
+        normal(TASKS, ROWS, 4),
+        torch.full((TASKS, ROWS), terminal),
+        normal(TASKS, CONTEXT, 7),
+    )
 
 
 def weights(module: torch.nn.Module) -> list[Tensor]:
@@ -109,7 +113,11 @@ def test_reward_scale_touches_the_bellman_target_and_never_the_context() -> None
 def test_the_bellman_target_is_scaled_reward_plus_discounted_value_unless_it_really_ended() -> None:
     update = make_update(reward_scale=5.0, discount=0.9)
     with torch.no_grad():
-        for network, constant in ((update.critic.first, 0.0), (update.critic.second, 0.0), (update.target_value.network, 2.0)):
+        for network, constant in (
+            (update.critic.first, 0.0),
+            (update.critic.second, 0.0),
+            (update.target_value.network, 2.0),
+        ):
             network.layers[-1].weight.zero_()
             network.layers[-1].bias.fill_(constant)
     z = torch.zeros(TASKS, ROWS, 5)

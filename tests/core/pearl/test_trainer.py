@@ -19,10 +19,18 @@ from tests.helpers.toy_family import LineFamily
 
 def make_config_for(iterations: int, **settings: object) -> PearlConfig:
     values: dict[str, object] = {
-        "iterations": iterations, "updates_per_iteration": 3, "actor_hidden": (8,), "critic_hidden": (8,),
-        "encoder_hidden": (8,), "context_size": 6, "batch_size": 5, "meta_batch": 3, "replay_capacity": 5000,
-        "collection": CollectionConfig(1, 2, 1, 0, 1), "evaluation": EvaluationConfig(1, 3, 3, 1),
-    }  # fmt: skip
+        "iterations": iterations,
+        "updates_per_iteration": 3,
+        "actor_hidden": (8,),
+        "critic_hidden": (8,),
+        "encoder_hidden": (8,),
+        "context_size": 6,
+        "batch_size": 5,
+        "meta_batch": 3,
+        "replay_capacity": 5000,
+        "collection": CollectionConfig(1, 2, 1, 0, 1),
+        "evaluation": EvaluationConfig(1, 3, 3, 1),
+    }
     return PearlConfig("line", **{**values, **settings})  # type: ignore[arg-type]
 
 
@@ -31,8 +39,12 @@ def rows(directory: Path) -> list[dict[str, str]]:
         return [{key: value for key, value in row.items() if key != "wall_s"} for row in csv.DictReader(file)]
 
 
-@pytest.mark.parametrize("settings", [{}, {"relabel": True, "method": "sac_v2", "reward_prediction_weight": 1.0}])
-def test_a_resumed_run_has_the_same_curve_as_one_that_was_never_stopped(tmp_path: Path, settings: dict[str, object]) -> None:
+@pytest.mark.parametrize(
+    "settings", [{}, {"relabel": True, "method": "sac_v2", "reward_prediction_weight": 1.0}]
+)
+def test_a_resumed_run_has_the_same_curve_as_one_that_was_never_stopped(
+    tmp_path: Path, settings: dict[str, object]
+) -> None:
     Trainer(LineFamily(), make_config_for(6, **settings), tmp_path / "whole").run()
     Trainer(LineFamily(), make_config_for(3, **settings), tmp_path / "parts").run()
     Trainer(LineFamily(), make_config_for(6, **settings), tmp_path / "parts", resume=True).run()
@@ -43,7 +55,9 @@ def test_a_resumed_run_has_the_same_curve_as_one_that_was_never_stopped(tmp_path
 def test_rows_written_after_the_last_checkpoint_of_a_killed_run_do_not_appear_twice(tmp_path: Path) -> None:
     trainer = Trainer(LineFamily(), make_config_for(2), tmp_path)
     trainer.run()
-    trainer._log.add({**{key: "0" for key in rows(tmp_path)[0]}, "wall_s": 0.0, "updates": 999, "env_steps": 1})
+    trainer._log.add(
+        {**{key: "0" for key in rows(tmp_path)[0]}, "wall_s": 0.0, "updates": 999, "env_steps": 1}
+    )
     Trainer(LineFamily(), make_config_for(3), tmp_path, resume=True).run()
     assert [row["updates"] for row in rows(tmp_path)] == ["3", "6", "9"]
 
@@ -71,7 +85,9 @@ def test_a_crash_while_swapping_checkpoints_leaves_the_previous_one_usable(tmp_p
     assert len(rows(tmp_path)) == 2
 
 
-def test_a_loss_that_is_not_finite_stops_the_run_names_the_term_and_keeps_the_checkpoint(tmp_path: Path) -> None:
+def test_a_loss_that_is_not_finite_stops_the_run_names_the_term_and_keeps_the_checkpoint(
+    tmp_path: Path,
+) -> None:
     trainer = Trainer(LineFamily(), make_config_for(3), tmp_path)
     trainer.run()
     with torch.no_grad():
@@ -101,15 +117,33 @@ def test_settings_survive_the_file_they_are_written_to() -> None:
     "settings",
     [
         {"discount": 0.5, "kl_weight": 0.001},
-        {"discount": 0.8, "kl_weight": 0.01, "reward_scale": 5.0, "initial_temperature": 0.1, "method": "sac_v2", "relabel": True, "reward_prediction_weight": 1.0},
+        {
+            "discount": 0.8,
+            "kl_weight": 0.01,
+            "reward_scale": 5.0,
+            "initial_temperature": 0.1,
+            "method": "sac_v2",
+            "relabel": True,
+            "reward_prediction_weight": 1.0,
+        },
     ],
 )
 def test_it_learns_to_stand_on_goals_it_is_not_told(tmp_path: Path, settings: dict[str, object]) -> None:
     config = make_config_for(
-        16, updates_per_iteration=75, actor_hidden=(32, 32), critic_hidden=(64, 64), encoder_hidden=(64, 64), meta_batch=6,
-        batch_size=32, context_size=10, learning_rate=3e-3, target_rate=0.02,
-        collection=CollectionConfig(10, 6, 2, 0, 2), evaluation=EvaluationConfig(16, 20, 3, 2), **settings,
-    )  # fmt: skip
+        16,
+        updates_per_iteration=75,
+        actor_hidden=(32, 32),
+        critic_hidden=(64, 64),
+        encoder_hidden=(64, 64),
+        meta_batch=6,
+        batch_size=32,
+        context_size=10,
+        learning_rate=3e-3,
+        target_rate=0.02,
+        collection=CollectionConfig(10, 6, 2, 0, 2),
+        evaluation=EvaluationConfig(16, 20, 3, 2),
+        **settings,
+    )
     Trainer(LineFamily(horizon=10), config, tmp_path).run()
     last = rows(tmp_path)[-1]
     # Standing still scores -5 on average (mean |goal| 0.5 x 10 steps); an oracle that walks there about -1.6.
