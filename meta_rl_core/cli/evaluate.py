@@ -83,10 +83,12 @@ def _write_json(path: Path, scores: dict[str, Any]) -> None:
 
 
 def _print_table(scores: dict[str, Any]) -> None:
+    from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=f"{scores['bundle']}: {scores['tasks']} held-out tasks of {scores['family']}")
+    title = f"{scores['bundle']}: {scores['tasks']} held-out tasks of {scores['family']}"
+    table = Table(title=title, box=SIMPLE_HEAD, padding=(0, 1))
     for heading in ("episode", "z from"):
         table.add_column(heading, no_wrap=True)
     for heading in ("solved", "return", "worst 5%", "sparse", "error"):
@@ -104,9 +106,9 @@ def _print_table(scores: dict[str, Any]) -> None:
         )
     console = Console()
     console.print(table)
-    console.print("return, sparse: mean ± std over tasks; error: median distance to the goal at the end")
+    console.print("return, sparse: mean ± std over tasks; error: median at the end of the episode")
     console.print(
         f"posterior {scores['sampling']}, seed {scores['seed']}, "
-        f"{scores['env_steps']} steps in {scores['wall_s']:.1f} s; "
+        f"{scores['env_steps']} steps in {scores['wall_s']:.1f} s\n"
         f"bundle {scores['bundle_hash'][:12]}, trained for {scores['training_env_steps']} steps"
     )
