@@ -13,8 +13,10 @@ ARGS ?=
 
 SETUP := $(or $(PYTHON),python3) scripts/environment.py $(if $(PYTHON),--python "$(PYTHON)")
 RUN := scripts/with_ros
-TYPED := $(wildcard benchmarks meta_rl_core scripts sim_bridge ros_ws/src/pitaya_nodes/pitaya_nodes)
+TYPED := $(wildcard benchmarks examples meta_rl_core scripts sim_bridge ros_ws/src/pitaya_nodes/pitaya_nodes)
 
+# Jobs share one environment and one screen.
+.NOTPARALLEL:
 .PHONY: help setup setup-dev demo test pytest check lint types layering format lock clean
 
 help:
