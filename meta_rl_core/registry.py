@@ -13,6 +13,8 @@ from typing import Any, cast
 from meta_rl_core.errors import ContractError, UnknownNameError
 from meta_rl_core.tasks import RewardModel, TaskFamily
 
+LABELS = {"families": "task family", "rewards": "reward model", "plants": "plant", "commands": "command"}
+
 
 def registered_names(kind: str) -> list[str]:
     """Names registered under `pitaya.<kind>`, sorted; kinds are families, rewards, plants, commands."""
@@ -30,11 +32,11 @@ def load_registered(kind: str, name: str) -> Any:
             return entry.load()
     module_name, separator, attribute = name.partition(":")
     if not separator:
-        raise UnknownNameError(kind, name, registered_names(kind))
+        raise UnknownNameError(LABELS.get(kind, kind), name, registered_names(kind))
     try:
         return getattr(import_module(module_name), attribute)
     except (ImportError, AttributeError, ValueError) as error:
-        raise UnknownNameError(kind, name, registered_names(kind)) from error
+        raise UnknownNameError(LABELS.get(kind, kind), name, registered_names(kind)) from error
 
 
 def load_family(name: str) -> TaskFamily:

@@ -16,6 +16,8 @@ class CollectionConfig:
 
     initial_prior_episodes: int = 10
     """Episodes per training task before the first update, z drawn from the prior."""
+    initial_held_actions: bool = False
+    """Hold one random action through each initial episode instead of asking the actor, to get far from the start."""
     tasks_per_iteration: int = 5
     """Tasks visited in each iteration, drawn with replacement."""
     prior_episodes: int = 2
@@ -84,6 +86,8 @@ class PearlConfig:
     """Weight of an auxiliary head that predicts the reward from (s, a, s', z); shapes z directly."""
     bellman_gradient_to_encoder: bool = True
     """Whether the encoder learns from the Q regression, as in the paper; needs reward prediction when off."""
+    rewarded_context_share: float = 0.0
+    """Share of relabelled contexts whose task is chosen so that the context holds reward; for sparse rewards."""
     target_entropy_per_action: float = -1.0
     initial_temperature: float = 1.0
     """Weight of the entropy at the start (sac_v2), tuned from there on."""

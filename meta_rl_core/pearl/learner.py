@@ -18,12 +18,13 @@ from meta_rl_core.pearl.replay import TaskReplay
 from meta_rl_core.pearl.rollout import Explorer
 from meta_rl_core.pearl.sac_v1 import SacV1Update
 from meta_rl_core.pearl.sac_v2 import SacV2Update
-from meta_rl_core.pearl.visits import RelabelledReplay
+from meta_rl_core.pearl.visits import ContextDraw, RelabelledReplay
 from meta_rl_core.tasks import Array, TaskFamily
 
 Index = NDArray[np.int64]
 UPDATES: dict[str, type[SacV1Update] | type[SacV2Update]] = {"sac_v1": SacV1Update, "sac_v2": SacV2Update}
 WORLDS_AT_ONCE = 100
+CANDIDATE_TASKS = 16
 
 
 class Learner:
@@ -60,6 +61,7 @@ class Learner:
                 self.config.collection.initial_prior_episodes,
                 0,
                 0,
+                hold=self.config.collection.initial_held_actions,
             )
 
     def collect(self) -> None:
@@ -71,10 +73,10 @@ class Learner:
                 self.replay.clear_context(int(task))
         self._visit(tasks, plan.prior_episodes, plan.posterior_episodes, plan.extra_posterior_episodes)
 
-    def _visit(self, tasks: Index, prior: int, posterior: int, extra: int) -> None:
+    def _visit(self, tasks: Index, prior: int, posterior: int, extra: int, *, hold: bool = False) -> None:
         lived: list[Episodes] = []
         for _ in range(prior):
-            lived.append(self._episode(tasks, self._prior_z(len(tasks))))
+            lived.append(self._episode(tasks, self._prior_z(len(tasks)), hold=hold))
             self._keep(lived[-1], tasks, to_context=True)
         first_inferred = 0 if self.config.relabel else 1
         for count, to_context in ((posterior, True), (extra, False)):
@@ -98,8 +100,12 @@ class Learner:
     def _prior_z(self, count: int) -> Array:
         return self.generator.standard_normal((count, self.config.latent_dim))
 
-    def _episode(self, tasks: Index, z: Array) -> Episodes:
-        episodes = self.explorer.episode(self.tasks[tasks], z, self.generator, deterministic=False)
+    def _episode(self, tasks: Index, z: Array, *, hold: bool = False) -> Episodes:
+        actions = (len(tasks), self.family.spec.action_dim)
+        held = self.generator.uniform(-1.0, 1.0, size=actions) if hold else None
+        episodes = self.explorer.episode(
+            self.tasks[tasks], z, self.generator, deterministic=False, held_action=held
+        )
         self.env_steps += episodes.steps
         return episodes
 
@@ -130,7 +136,7 @@ class Learner:
             drawn = self.replay.draw_contexts(
                 config.meta_batch, config.context_size, len(self.tasks), self.generator
             )
-            tasks, context_rows = drawn.tasks, drawn.rows
+            tasks, context_rows = self._favour_rewarded(drawn), drawn.rows
             rl_rows = self.replay.draw_rl((config.meta_batch, config.batch_size), self.generator)
         else:
             tasks = self.generator.integers(len(self.tasks), size=config.meta_batch)
@@ -147,6 +153,25 @@ class Learner:
         )
         del transitions["signals"], transitions["sparse_reward"]
         return Batch(**transitions, context=encoded)
+
+    def _favour_rewarded(self, drawn: ContextDraw) -> Index:
+        """Gives a share of the relabelled contexts a task that pays somewhere in them, where one of a few does.
+
+        Without it a sparse reward hardly ever enters a context, and a context without reward teaches no task.
+        """
+        share = self.config.rewarded_context_share
+        favoured = np.flatnonzero(drawn.relabelled & (self.generator.random(len(drawn.tasks)) < share))
+        if not favoured.size:
+            return drawn.tasks
+        candidates = self.generator.integers(len(self.tasks), size=(favoured.size, CANDIDATE_TASKS))
+        columns = self.replay.store.columns
+        rows = drawn.rows[torch.from_numpy(favoured)]
+        signals, actions = (columns[name][rows].double().numpy()[:, None] for name in ("signals", "action"))
+        judged = self.family.reward_model.judge(signals, actions, self.tasks[candidates][:, :, None, :])
+        best = judged.sparse_reward.sum(axis=-1).argmax(axis=-1)
+        tasks = drawn.tasks.copy()
+        tasks[favoured] = candidates[np.arange(favoured.size), best]
+        return tasks
 
     def _transitions(self, rows: torch.Tensor, tasks: Index) -> dict[str, torch.Tensor]:
         gathered = self.replay.store.gather(rows)

@@ -12,7 +12,7 @@ _POINT_PAPER: dict[str, Any] = {
     "reward_scale": 100.0,
     "context_size": 64,
     "updates_per_iteration": 1000,
-    "collection": CollectionConfig(10, 5, 10, 0, 10),
+    "collection": CollectionConfig(10, False, 5, 10, 0, 10),
     "evaluation": EvaluationConfig(tasks=20, episodes=3, exploration_episodes=1),
 }
 _SPARSE_POINT_PAPER: dict[str, Any] = {
@@ -21,7 +21,7 @@ _SPARSE_POINT_PAPER: dict[str, Any] = {
     "kl_weight": 1.0,
     "context_size": 1024,
     "updates_per_iteration": 1000,
-    "collection": CollectionConfig(10, 10, 5, 45, 0),
+    "collection": CollectionConfig(10, False, 10, 5, 45, 0),
     "evaluation": EvaluationConfig(tasks=20, episodes=20, exploration_episodes=5),
 }
 _FAST: dict[str, Any] = {
@@ -53,7 +53,7 @@ _DCLAW_FAST: dict[str, Any] = {
     "encoder_hidden": (128, 128),
     "updates_per_iteration": 500,
     "iterations": 240,
-    "collection": CollectionConfig(2, 40, 2, 2, 0),
+    "collection": CollectionConfig(2, False, 40, 2, 2, 0),
     "evaluation": EvaluationConfig(every_iterations=10, tasks=50, episodes=3, exploration_episodes=2),
 }
 _SPARSE_POINT_FAST: dict[str, Any] = {
@@ -67,8 +67,12 @@ _SPARSE_POINT_FAST: dict[str, Any] = {
     "critic_hidden": (128, 128),
     "encoder_hidden": (128, 128),
     "updates_per_iteration": 500,
-    "iterations": 200,
-    "collection": CollectionConfig(10, 20, 5, 5, 0),
+    "iterations": 100,
+    "learning_rate": 1e-3,
+    "policy_delay": 2,
+    "target_rate": 0.01,
+    "rewarded_context_share": 0.5,
+    "collection": CollectionConfig(10, True, 20, 5, 5, 0),
     "evaluation": EvaluationConfig(every_iterations=5, tasks=20, episodes=20, exploration_episodes=5),
 }
 PRESETS: dict[str, dict[str, dict[str, Any]]] = {

@@ -28,7 +28,13 @@ class Explorer:
 
     @torch.no_grad()
     def episode(
-        self, tasks: Array, z: Array, generator: np.random.Generator, *, deterministic: bool
+        self,
+        tasks: Array,
+        z: Array,
+        generator: np.random.Generator,
+        *,
+        deterministic: bool,
+        held_action: Array | None = None,
     ) -> Episodes:
         """One episode in each of N worlds.
 
@@ -37,6 +43,7 @@ class Explorer:
             z: Hypothesis each world acts on, shape (N, latent).
             generator: Draws start states and action noise.
             deterministic: Act on tanh of the mean instead of a sample.
+            held_action: Do this in every step instead of asking the actor, shape (N, A).
 
         Raises:
             NonFiniteError: If a world shows NaN or infinity.
@@ -50,7 +57,9 @@ class Explorer:
         observation = worlds.reset(tasks, generator.integers(SEED_LIMIT, size=count))
         alive: NDArray[np.bool_] = np.ones(count, dtype=np.bool_)
         for step in range(spec.horizon):
-            action = self._act(observation, latent, generator, deterministic)
+            action = held_action
+            if action is None:
+                action = self._act(observation, latent, generator, deterministic)
             result = worlds.step(action)
             record.observation[:, step] = observation
             record.action[:, step] = action

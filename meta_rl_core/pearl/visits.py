@@ -29,6 +29,8 @@ class ContextDraw(NamedTuple):
     """Training task of each row, shape (T,)."""
     rows: Tensor
     """Store rows, shape (T, C)."""
+    relabelled: NDArray[np.bool_]
+    """Where any task would have done, shape (T,)."""
 
 
 class RelabelledReplay:
@@ -65,16 +67,17 @@ class RelabelledReplay:
         """
         tasks = generator.integers(training_tasks, size=count)
         rows = np.empty((count, size), np.int64)
+        relabelled = generator.random(count) >= 0.5
         for index in range(count):
             visit = int(generator.integers(len(self.tasks)))
             available = self.prior_counts[visit]
-            if generator.random() < 0.5:
+            if not relabelled[index]:
                 tasks[index] = self.tasks[visit]
                 available = len(self.episodes[visit])
             length = int(generator.integers(1, available + 1))
             pool = np.concatenate(self.episodes[visit][:length])
             rows[index] = pool[generator.integers(len(pool), size=size)]
-        return ContextDraw(tasks, torch.from_numpy(rows))
+        return ContextDraw(tasks, torch.from_numpy(rows), relabelled)
 
     def draw_rl(self, shape: tuple[int, int], generator: np.random.Generator) -> Tensor:
         """Rows drawn uniformly from the whole store."""

@@ -77,7 +77,7 @@ def test_a_bundle_of_an_unknown_family_names_the_known_ones(tmp_path: Path) -> N
     write_bundle(tmp_path / "policy", {**fields, "family": "knitting"}, weights, golden)
     result = call("evaluate", tmp_path / "policy")
     assert result.exit_code == 2
-    assert "unknown families 'knitting'; known: dclaw-turn" in " ".join(result.output.split())
+    assert "unknown task family 'knitting'; known: dclaw-turn" in " ".join(result.output.split())
 
 
 def test_a_missing_bundle_is_one_clear_line(tmp_path: Path) -> None:

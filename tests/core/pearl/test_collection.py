@@ -33,7 +33,7 @@ def books(learner: Learner) -> TaskReplay:
 
 
 def test_initial_collection_fills_both_books_of_every_task() -> None:
-    learner = make_learner(CollectionConfig(2, 1, 1, 0, 0))
+    learner = make_learner(CollectionConfig(2, False, 1, 1, 0, 0))
     learner.collect_initial()
     # 6 tasks x 2 episodes x 5 steps.
     assert learner.env_steps == 60
@@ -42,7 +42,7 @@ def test_initial_collection_fills_both_books_of_every_task() -> None:
 
 
 def test_extra_episodes_stay_out_of_the_context_and_a_visit_clears_only_the_context() -> None:
-    learner = make_learner(CollectionConfig(2, 1, 2, 1, 3))
+    learner = make_learner(CollectionConfig(2, False, 1, 2, 1, 3))
     learner.collect_initial()
     learner.collect()
     visited = int(np.argmax([len(rows) for rows in books(learner).rl_rows]))
@@ -53,7 +53,7 @@ def test_extra_episodes_stay_out_of_the_context_and_a_visit_clears_only_the_cont
 
 
 def test_posterior_collection_begins_with_a_prior_episode_and_then_infers_once_per_episode() -> None:
-    learner = make_learner(CollectionConfig(1, 1, 2, 0, 3))
+    learner = make_learner(CollectionConfig(1, False, 1, 2, 0, 3))
     contexts: list[int] = []
     infer = learner.explorer.infer
 
@@ -68,7 +68,7 @@ def test_posterior_collection_begins_with_a_prior_episode_and_then_infers_once_p
 
 
 def test_context_and_rl_rows_are_drawn_independently_from_their_own_books() -> None:
-    learner = make_learner(CollectionConfig(1, 6, 1, 0, 2))
+    learner = make_learner(CollectionConfig(1, False, 6, 1, 0, 2))
     learner.collect_initial()
     for _ in range(3):
         learner.collect()
@@ -84,7 +84,7 @@ def test_context_and_rl_rows_are_drawn_independently_from_their_own_books() -> N
 
 def test_nothing_after_a_real_end_is_stored_and_the_last_step_is() -> None:
     # Actions push outwards at 0.2 a step; beyond 0.3 it has fallen: 2 steps when always pushed one way.
-    learner = make_learner(CollectionConfig(1, 1, 1, 0, 0), LineFamily(horizon=5, edge=0.3))
+    learner = make_learner(CollectionConfig(1, False, 1, 1, 0, 0), LineFamily(horizon=5, edge=0.3))
     with torch.no_grad():
         learner.agent.actor.network.layers[-1].bias.copy_(torch.tensor([20.0, -20.0]))
     learner.collect()
@@ -94,7 +94,7 @@ def test_nothing_after_a_real_end_is_stored_and_the_last_step_is() -> None:
 
 
 def test_relabelling_gives_every_row_the_reward_of_its_own_task() -> None:
-    learner = make_learner(CollectionConfig(1, 4, 2, 1, 0), relabel=True, method="sac_v2")
+    learner = make_learner(CollectionConfig(1, False, 4, 2, 1, 0), relabel=True, method="sac_v2")
     learner.collect_initial()
     learner.collect()
     rows = torch.arange(12).reshape(2, 6)
@@ -105,7 +105,7 @@ def test_relabelling_gives_every_row_the_reward_of_its_own_task() -> None:
 
 
 def test_only_task_independent_episodes_serve_as_context_of_another_task() -> None:
-    learner = make_learner(CollectionConfig(1, 4, 2, 2, 0), relabel=True, method="sac_v2")
+    learner = make_learner(CollectionConfig(1, False, 4, 2, 2, 0), relabel=True, method="sac_v2")
     learner.collect_initial()
     for _ in range(4):
         learner.collect()
@@ -127,9 +127,39 @@ def test_only_task_independent_episodes_serve_as_context_of_another_task() -> No
 
 
 def test_a_full_store_overwrites_the_oldest() -> None:
-    learner = make_learner(CollectionConfig(1, 1, 1, 0, 0), relabel=True, method="sac_v2")
+    learner = make_learner(CollectionConfig(1, False, 1, 1, 0, 0), relabel=True, method="sac_v2")
     learner.replay.store.capacity = 12
     for _ in range(3):
         learner.collect()
     assert learner.replay.store.size == 12
     assert learner.replay.store.total == 15
+
+
+def test_held_actions_stay_the_same_through_an_initial_episode() -> None:
+    learner = make_learner(CollectionConfig(2, True, 1, 1, 0, 0))
+    learner.collect_initial()
+    actions = books(learner).store.columns["action"][:60, 0].reshape(12, 5)
+    assert torch.equal(actions, actions[:, :1].expand(-1, 5))
+    assert len(actions[:, 0].unique()) == 12
+
+
+def test_contexts_of_a_sparse_reward_are_given_tasks_that_pay_in_them() -> None:
+    plan = CollectionConfig(3, True, 4, 2, 0, 0)
+    paid = {}
+    for share in (0.0, 1.0):
+        learner = make_learner(
+            plan,
+            LineFamily(sparse=True),
+            relabel=True,
+            method="sac_v2",
+            rewarded_context_share=share,
+            meta_batch=300,
+        )
+        learner.collect_initial()
+        drawn = learner.replay.draw_contexts(300, 7, 6, learner.generator)  # type: ignore[union-attr]
+        tasks = learner._favour_rewarded(drawn)
+        rewards = learner._transitions(drawn.rows, tasks)["sparse_reward"].sum(dim=1).numpy()
+        paid[share] = float((rewards[drawn.relabelled] > 0).mean())
+        # A visit on its own task keeps it, whatever it pays.
+        assert np.array_equal(tasks[~drawn.relabelled], drawn.tasks[~drawn.relabelled])
+    assert paid[1.0] > 2 * paid[0.0]

@@ -28,7 +28,7 @@ def make_config_for(iterations: int, **settings: object) -> PearlConfig:
         "batch_size": 5,
         "meta_batch": 3,
         "replay_capacity": 5000,
-        "collection": CollectionConfig(1, 2, 1, 0, 1),
+        "collection": CollectionConfig(1, False, 2, 1, 0, 1),
         "evaluation": EvaluationConfig(1, 3, 3, 1),
     }
     return PearlConfig("line", **{**values, **settings})  # type: ignore[arg-type]
@@ -140,7 +140,7 @@ def test_it_learns_to_stand_on_goals_it_is_not_told(tmp_path: Path, settings: di
         context_size=10,
         learning_rate=3e-3,
         target_rate=0.02,
-        collection=CollectionConfig(10, 6, 2, 0, 2),
+        collection=CollectionConfig(10, False, 6, 2, 0, 2),
         evaluation=EvaluationConfig(16, 20, 3, 2),
         **settings,
     )
