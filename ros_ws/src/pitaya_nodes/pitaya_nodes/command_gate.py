@@ -77,10 +77,10 @@ class CommandGate(ManagedNode):
         self._last_ns: int | None = None
         self._executed = convert.command_message(action.joints)
         self._forward_outlet = self.outlet(
-            Float64MultiArray, "forward_position_controller/commands", qos.COMMAND
+            Float64MultiArray, "forward_position_controller/commands", qos.CONTROLLER
         )
         self._executed_outlet = self.outlet(JointCommand, "executed_command", qos.PAIRED)
-        self.listen(JointState, "joint_states", self._on_state, qos.SENSOR)
+        self.listen(JointState, "joint_states", self._on_state, qos.EVERY_STATE)
         self.listen(JointCommand, "joint_command", self._on_command, qos.COMMAND)
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._simulated = bool(self.value("use_sim_time"))

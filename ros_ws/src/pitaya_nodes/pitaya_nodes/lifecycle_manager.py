@@ -12,6 +12,7 @@ from lifecycle_msgs.msg import State, Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 from rcl_interfaces.msg import Log
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.logging import LoggingSeverity
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile
@@ -92,7 +93,7 @@ class LifecycleManager(Node):
         return self._reasons.get(logger, "it gave no reason; see its log")
 
     def _on_log(self, message: Log) -> None:
-        if message.level >= int.from_bytes(Log.ERROR, "little"):
+        if message.level >= LoggingSeverity.ERROR:
             self._reasons[message.name] = message.msg
 
 

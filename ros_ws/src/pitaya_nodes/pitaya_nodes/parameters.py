@@ -59,9 +59,9 @@ class Setting:
         if isinstance(self.default, bool) or (self.low is None and self.high is None):
             return message
         if isinstance(self.default, int):
-            low = -(2**63) if self.low is None else int(self.low)
-            high = 2**63 - 1 if self.high is None else int(self.high)
-            message.integer_range = [IntegerRange(from_value=low, to_value=high, step=0)]
+            least = -(2**63) if self.low is None else int(self.low)
+            most = 2**63 - 1 if self.high is None else int(self.high)
+            message.integer_range = [IntegerRange(from_value=least, to_value=most, step=0)]
         elif isinstance(self.default, float):
             low = -math.inf if self.low is None else self.low
             high = math.inf if self.high is None else self.high

@@ -88,7 +88,7 @@ class PolicyNode(ManagedNode):
         self._belief_episode, self._belief_stamp_ns = -1, 0
         self._command = convert.command_message(self.robot.action.joints)
         self._command_outlet = self.outlet(JointCommand, "joint_command", qos.COMMAND)
-        self._belief_outlet = self.speaker(TaskBelief, "~/belief", qos.LATCHED)
+        self._belief_outlet = self.speaker(TaskBelief, "~/belief", qos.BELIEF)
         self.listen(JointState, "joint_states", self._on_state, qos.SENSOR)
         self.listen(JointCommand, "executed_command", self._on_executed, qos.PAIRED)
         self.listen(StampedReward, "reward", self._on_reward, qos.PAIRED)

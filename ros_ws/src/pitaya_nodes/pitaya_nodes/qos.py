@@ -18,17 +18,26 @@ def _profile(depth: int, *, reliable: bool = True, latched: bool = False) -> QoS
 SENSOR = _profile(5, reliable=False)
 """Subscriptions to robot state: a best-effort reader hears best-effort and reliable drivers alike."""
 
+EVERY_STATE = _profile(200, reliable=False)
+"""As `SENSOR`, for those who must see each state (to judge it, or a command that answers it) even when late."""
+
 STATE = _profile(10)
 """Publishers of robot state: reliable, as joint_state_broadcaster is, so that every reader hears them."""
 
-COMMAND = _profile(1)
-"""Joint commands: must arrive, and only the latest one means anything."""
+COMMAND = _profile(10)
+"""Joint commands to the gate: must arrive, also at a recorder; the gate judges each one by its stamp."""
+
+CONTROLLER = _profile(1)
+"""Commands to a ros2_control controller, which carry no stamp: only the latest one means anything."""
 
 PAIRED = _profile(50)
 """Rewards and executed commands: paired by stamp with a step, so none may be lost to a short queue."""
 
 LATCHED = _profile(1, latched=True)
-"""Status, belief and task: whoever joins late gets the latest one at once."""
+"""Status and task: whoever joins late gets the latest one at once."""
+
+BELIEF = _profile(100, latched=True)
+"""Beliefs: as latched, and no one of an episode may be lost on the way to a recorder."""
 
 REPORT = _profile(10)
 """Diagnostics and logs."""

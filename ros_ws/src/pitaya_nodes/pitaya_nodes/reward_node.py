@@ -59,7 +59,7 @@ class RewardNode(ManagedNode):
         self._check_judges_signals()
         self._outlet = self.outlet(StampedReward, "reward", qos.PAIRED)
         self.listen(Task, "task", self._on_task, qos.LATCHED)
-        self.listen(JointState, "joint_states", self._on_state, qos.SENSOR)
+        self.listen(JointState, "joint_states", self._on_state, qos.EVERY_STATE)
 
     def _initial_task(self) -> NDArray[np.float64] | None:
         values = self.value("task_values")

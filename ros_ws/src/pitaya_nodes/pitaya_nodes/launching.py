@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Makes launch descriptions of bring-up files; imports `launch` only when a launch file asks for one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pitaya_nodes.bringup import BringUp, NodeSpec, find_bringup
+
+MANAGER = "lifecycle_manager"
+
+
+def describe(name: str) -> Any:
+    """The launch description of a bring-up file: its arguments, and its nodes once the arguments are known.
+
+    Args:
+        name: Name of the bring-up file, or a path to it.
+    """
+    from launch import LaunchDescription  # noqa: TID251 - only reached from a launch file
+    from launch.actions import DeclareLaunchArgument, OpaqueFunction  # noqa: TID251
+
+    bringup = find_bringup(name)
+    declared = [
+        DeclareLaunchArgument(
+            argument.name,
+            default_value=_text(argument.default),
+            description=argument.description,
+            choices=list(argument.choices) or None,
+        )
+        for argument in bringup.arguments.values()
+    ]
+    return LaunchDescription([*declared, OpaqueFunction(function=_nodes, args=[bringup])])
+
+
+def _nodes(context: Any, bringup: BringUp) -> list[Any]:
+    """Actions for the nodes, and one that ends the launch when the managed nodes cannot be activated."""
+    from launch.actions import RegisterEventHandler  # noqa: TID251
+    from launch.event_handlers import OnProcessExit  # noqa: TID251
+
+    given = {name: context.launch_configurations[name] for name in bringup.arguments}
+    actions = []
+    for spec in bringup.resolve(given):
+        node = _node(spec)
+        actions.append(node)
+        if spec.name == MANAGER:
+            actions.append(RegisterEventHandler(OnProcessExit(target_action=node, on_exit=_on_manager_exit)))
+    return actions
+
+
+def _node(spec: NodeSpec) -> Any:
+    from launch_ros.actions import Node  # noqa: TID251
+
+    return Node(
+        package=spec.package,
+        executable=spec.executable,
+        name=spec.name,
+        namespace=spec.namespace,
+        parameters=[dict(spec.parameters)] if spec.parameters else [],
+        remappings=list(spec.remappings.items()),
+        respawn=spec.respawn,
+        output="screen",
+    )
+
+
+def _on_manager_exit(event: Any, _: Any) -> Any:
+    from launch.actions import EmitEvent  # noqa: TID251
+    from launch.events import Shutdown  # noqa: TID251
+
+    if event.returncode == 0:
+        return None
+    return [EmitEvent(event=Shutdown(reason="the managed nodes could not be activated"))]
+
+
+def _text(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
