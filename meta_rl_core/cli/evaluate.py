@@ -82,6 +82,11 @@ def _write_json(path: Path, scores: dict[str, Any]) -> None:
         raise InvalidValueError(f"the scores could not be written to {path}: {error}") from error
 
 
+def _short(value: float) -> str:
+    """One decimal where it says something; the table must fit 80 columns."""
+    return f"{value:.1f}" if abs(value) < 100.0 else f"{value:.0f}"
+
+
 def _print_table(scores: dict[str, Any]) -> None:
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
@@ -98,10 +103,10 @@ def _print_table(scores: dict[str, Any]) -> None:
         table.add_row(
             str(index + 1),
             "prior" if explores else "posterior",
-            f"{100 * episode['success_rate']:.1f} %",
-            f"{episode['return_mean']:.1f} ± {episode['return_std']:.1f}",
-            f"{episode['return_cvar5']:.1f}",
-            f"{episode['sparse_return_mean']:.1f} ± {episode['sparse_return_std']:.1f}",
+            f"{100 * episode['success_rate']:.0f} %",
+            f"{_short(episode['return_mean'])} ± {_short(episode['return_std'])}",
+            _short(episode["return_cvar5"]),
+            f"{_short(episode['sparse_return_mean'])} ± {_short(episode['sparse_return_std'])}",
             f"{episode['final_error_median']:.3f}",
         )
     console = Console()
