@@ -64,3 +64,12 @@ def test_every_interface_imports_with_its_type_support(path: Path) -> None:
     interface = getattr(module, path.stem)
     interface.__class__.__import_type_support__()
     assert interface.__class__._TYPE_SUPPORT is not None
+
+
+@pytest.mark.parametrize("folder", ["config", "launch"])
+def test_the_bringup_package_installs_what_the_checkout_holds(folder: str, repository: Path) -> None:
+    installed = repository / "install" / "pitaya_bringup" / "share" / "pitaya_bringup" / folder
+    held = {path.relative_to(repository / folder) for path in (repository / folder).rglob("*.*")}
+    held = {path for path in held if "__pycache__" not in path.parts}
+    assert held
+    assert held == {path.relative_to(installed) for path in installed.rglob("*.*")}
