@@ -24,7 +24,6 @@ HORIZON = 40
 MAX_SPEED_RAD_S = 2.0 * np.pi / 3.0
 TRAINING_COUNT = 100
 LEAST_TASK_DISTANCE_RAD = 1e-3
-PRONGS = 3
 
 _HALF_RANGE_RAD = np.tile([0.48, np.pi / 3, np.pi / 2], 3)
 _VELOCITY_SCALE = 0.2
@@ -43,8 +42,7 @@ def make_robot() -> RobotInterface:
     """What a D'Claw must offer: nine finger joints commanded, ten joints measured, ten steps a second.
 
     The observation holds finger positions [rad], finger velocities [rad/s, times 0.2], cosine and sine of the
-    valve and of three times the valve (which say where the prongs are), and the last action: 31 numbers, none
-    of which knows the target.
+    valve and the last action: 29 numbers, none of which knows the target.
     """
     action = JointPositionAction(
         joints=CLAW_JOINTS,
@@ -59,8 +57,6 @@ def make_robot() -> RobotInterface:
         Term("velocity", CLAW_JOINTS, _VELOCITY_SCALE),
         Term("cos", (VALVE_JOINT,)),
         Term("sin", (VALVE_JOINT,)),
-        Term("cos", (VALVE_JOINT,), harmonic=PRONGS),
-        Term("sin", (VALVE_JOINT,), harmonic=PRONGS),
         Term("last_action"),
     )
     return RobotInterface(observation_terms=terms, action=action, period_s=PERIOD_S, horizon=HORIZON)

@@ -34,7 +34,6 @@ _FAST: dict[str, Any] = {
     "reduced_precision": True,
     "averaging_rate": 0.002,
     "learning_rate_decay": 0.05,
-    "initial_temperature": 0.1,
 }
 _DCLAW_FAST: dict[str, Any] = {
     **_FAST,
@@ -42,7 +41,7 @@ _DCLAW_FAST: dict[str, Any] = {
     "context_reward_scale": 0.1,
     "discount": 0.97,
     "target_rate": 0.01,
-    "kl_weight": 0.005,
+    "kl_weight": 0.003,
     "meta_batch": 16,
     "batch_size": 64,
     "context_size": 64,
@@ -52,7 +51,7 @@ _DCLAW_FAST: dict[str, Any] = {
     "critic_hidden": (256, 256),
     "encoder_hidden": (128, 128),
     "updates_per_iteration": 500,
-    "iterations": 240,
+    "iterations": 250,
     "collection": CollectionConfig(2, False, 40, 2, 2, 0),
     "evaluation": EvaluationConfig(every_iterations=10, tasks=50, episodes=3, exploration_episodes=2),
 }
@@ -71,7 +70,7 @@ _SPARSE_POINT_FAST: dict[str, Any] = {
     "learning_rate": 1e-3,
     "policy_delay": 2,
     "target_rate": 0.01,
-    "rewarded_context_share": 0.5,
+    "rewarded_context_share": 0.9,
     "collection": CollectionConfig(10, True, 20, 5, 5, 0),
     "evaluation": EvaluationConfig(every_iterations=5, tasks=20, episodes=20, exploration_episodes=5),
 }

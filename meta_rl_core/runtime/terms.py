@@ -17,7 +17,6 @@ from meta_rl_core.runtime.fields import Fields
 Array = NDArray[np.float64]
 TermKind = Literal["position", "velocity", "cos", "sin", "last_action"]
 TERM_KINDS: tuple[str, ...] = get_args(TermKind)
-HIGHEST_HARMONIC = 16
 _CACHED_NAME_TUPLES = 64
 
 
@@ -30,14 +29,11 @@ class Term:
             normalised action of the step before (zeros at the first step).
         joints: Which joints, in this order; empty for `last_action`.
         scale: Factor on the values.
-        harmonic: Cosine and sine are of this whole multiple of the position; 3 suits an object that looks the
-            same after a third of a turn.
     """
 
     kind: TermKind
     joints: tuple[str, ...] = ()
     scale: float = 1.0
-    harmonic: int = 1
 
     def __post_init__(self) -> None:
         """Checks kind, joints and scale.
@@ -56,12 +52,6 @@ class Term:
             raise InvalidValueError(f"a term must not repeat a joint, got {self.joints}")
         if not np.isfinite(self.scale):
             raise InvalidValueError(f"a term's scale must be finite, got {self.scale}")
-        if not 1 <= self.harmonic <= HIGHEST_HARMONIC or (
-            self.harmonic > 1 and self.kind not in ("cos", "sin")
-        ):
-            raise InvalidValueError(
-                f"a harmonic must lie in [1, {HIGHEST_HARMONIC}] and only cos and sin have one, got {self}"
-            )
 
     def dimension(self, action_dim: int) -> int:
         """How many numbers the term contributes."""
@@ -69,12 +59,7 @@ class Term:
 
     def to_dict(self) -> dict[str, Any]:
         """The term as a JSON object."""
-        return {
-            "kind": self.kind,
-            "joints": list(self.joints),
-            "scale": self.scale,
-            "harmonic": self.harmonic,
-        }
+        return {"kind": self.kind, "joints": list(self.joints), "scale": self.scale}
 
     @classmethod
     def from_fields(cls, fields: Fields) -> Term:
@@ -84,8 +69,7 @@ class Term:
             InvalidValueError: If a key is missing, unknown or out of range.
         """
         kind = cast(TermKind, fields.text("kind", TERM_KINDS))
-        harmonic = fields.integer("harmonic", 1, HIGHEST_HARMONIC)
-        term = cls(kind, fields.names("joints"), fields.number("scale"), harmonic)
+        term = cls(kind, fields.names("joints"), fields.number("scale"))
         fields.finish()
         return term
 
@@ -144,7 +128,7 @@ def assemble(
         else:
             block = position[..., index]
             if term.kind != "position":
-                block = np.cos(term.harmonic * block) if term.kind == "cos" else np.sin(term.harmonic * block)
+                block = np.cos(block) if term.kind == "cos" else np.sin(block)
         blocks.append(block if term.scale == 1.0 else block * term.scale)
     return np.concatenate(blocks, axis=-1)
 

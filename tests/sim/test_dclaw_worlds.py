@@ -71,10 +71,8 @@ def test_the_start_is_the_reset_pose_at_rest_with_the_valve_within_sixty_degrees
     observation = DClawWorlds(300, threads=1).reset(np.zeros((300, 1)), np.arange(300))
     np.testing.assert_array_equal(observation[:, :9], np.tile(RESET_POSE_RAD, (300, 1)))
     np.testing.assert_array_equal(observation[:, 9:18], 0.0)
-    np.testing.assert_array_equal(observation[:, 22:], 0.0)
+    np.testing.assert_array_equal(observation[:, 20:], 0.0)
     valve = np.arctan2(observation[:, 19], observation[:, 18])
-    np.testing.assert_allclose(observation[:, 20], np.cos(3.0 * valve), atol=1e-12)
-    np.testing.assert_allclose(observation[:, 21], np.sin(3.0 * valve), atol=1e-12)
     assert np.abs(valve).max() <= np.pi / 3
     assert valve.min() < -0.9 < 0.9 < valve.max()
 
@@ -89,7 +87,7 @@ def test_the_observation_is_claw_velocity_scaled_valve_and_last_action() -> None
     np.testing.assert_allclose(
         step.observation[0, 18:20], [np.cos(step.signals[0, 18]), np.sin(step.signals[0, 18])]
     )
-    np.testing.assert_array_equal(step.observation[0, 22:], np.clip(action[0], -1, 1))
+    np.testing.assert_array_equal(step.observation[0, 20:], np.clip(action[0], -1, 1))
     assert not step.terminal.any()
 
 
