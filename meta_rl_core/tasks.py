@@ -125,10 +125,20 @@ class Worlds(ABC):
 
 
 class TaskFamily(ABC):
-    """A distribution over tasks together with worlds to act in."""
+    """A distribution over tasks together with worlds to act in.
+
+    Attributes:
+        spec: Sizes and meaning.
+        reward_model: The reward as a pure function.
+        finite: Whether there are no more tasks than the training ones; held-out tasks are then the same ones.
+        changes_dynamics: Whether the task changes how worlds move. A transition then belongs to the task it was
+            lived in: judging it under another one would pair the motion of one body with another body's task.
+    """
 
     spec: FamilySpec
     reward_model: RewardModel
+    finite: bool = False
+    changes_dynamics: bool = False
 
     @abstractmethod
     def training_tasks(self) -> Array:
@@ -136,7 +146,7 @@ class TaskFamily(ABC):
 
     @abstractmethod
     def heldout_tasks(self, count: int, seed: int) -> Array:
-        """Tasks never trained on, shape (count, K); the same seed gives the same tasks."""
+        """Tasks never trained on (unless the family is finite), shape (count, K); the same seed gives the same ones."""
 
     @abstractmethod
     def sample_tasks(self, count: int, generator: np.random.Generator) -> Array:

@@ -11,7 +11,7 @@ from gymnasium import spaces
 from numpy.typing import ArrayLike, NDArray
 
 from meta_rl_core.errors import InvalidValueError
-from meta_rl_core.families import dclaw_turn, point_robot
+from meta_rl_core.families import dclaw_turn, locomotion, point_robot
 from meta_rl_core.registry import load_family
 from meta_rl_core.tasks import Judgement, TaskFamily
 from sim_bridge.checks import checked_array
@@ -20,8 +20,12 @@ Array = NDArray[np.float64]
 _RENDER_MODE = "rgb_array"
 _LARGEST_SEED = 2**63 - 1
 
+_LOCOMOTION = "sim_bridge.locomotion.families"
+
 # Named by module, so that they work from a source tree that is not installed.
 SHIPPED = {
+    "pitaya/CheetahDir-v0": (f"{_LOCOMOTION}:make_cheetah_dir", locomotion.HORIZON),
+    "pitaya/CheetahVel-v0": (f"{_LOCOMOTION}:make_cheetah_vel", locomotion.HORIZON),
     "pitaya/DClawTurn-v0": ("sim_bridge.dclaw.families:make_dclaw_turn", dclaw_turn.HORIZON),
     "pitaya/DClawTurnSparse-v0": ("sim_bridge.dclaw.families:make_dclaw_turn_sparse", dclaw_turn.HORIZON),
     "pitaya/PointRobot-v0": ("sim_bridge.point.families:make_point_robot", point_robot.HORIZON),

@@ -8,8 +8,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from meta_rl_core.errors import InvalidValueError
 from meta_rl_core.families.drawing import TRAINING_SEED, checked_count, draw_apart, heldout_generator
+from meta_rl_core.families.rows import checked_rows
 from meta_rl_core.runtime.action import JointPositionAction
 from meta_rl_core.runtime.robot_interface import RobotInterface
 from meta_rl_core.runtime.terms import Term
@@ -65,12 +65,7 @@ class PointRobotReward(RewardModel):
         Raises:
             InvalidValueError: If a last dimension is wrong.
         """
-        signals, tasks = np.asarray(signals, dtype=np.float64), np.asarray(tasks, dtype=np.float64)
-        for what, values in (("signals", signals), ("tasks", tasks)):
-            if values.ndim == 0 or values.shape[-1] != 2:
-                raise InvalidValueError(
-                    f"{what} must have 2 numbers in the last dimension, got shape {values.shape}"
-                )
+        signals, tasks = checked_rows("signals", signals, 2), checked_rows("tasks", tasks, 2)
         distance = np.hypot(signals[..., 0] - tasks[..., 0], signals[..., 1] - tasks[..., 1])
         success = distance <= GOAL_RADIUS_M
         return Judgement(-distance, np.where(success, 1.0 - distance, 0.0), distance, success)

@@ -7,8 +7,8 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
+from sim_bridge.batch_physics import FULL_PHYSICS
 from sim_bridge.checks import SimulationError
-from sim_bridge.dclaw.model import FULL_PHYSICS
 
 Array = NDArray[np.float64]
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meta_rl_core.families.dclaw_turn import CLAW_JOINTS, PERIOD_S, RESET_POSE_RAD, VALVE_JOINT
+from sim_bridge.batch_physics import FULL_PHYSICS
 from sim_bridge.checks import SimulationError
 from sim_bridge.seeding import start_generator
 
@@ -21,8 +22,6 @@ POSITION = slice(1, 1 + JOINT_COUNT)
 """Joint positions within the full physics state; time comes first."""
 VELOCITY = slice(1 + JOINT_COUNT, 1 + 2 * JOINT_COUNT)
 STATE_SIZE = 1 + 2 * JOINT_COUNT
-FULL_PHYSICS = int(mujoco.mjtState.mjSTATE_FULLPHYSICS)
-CONTROL = int(mujoco.mjtState.mjSTATE_CTRL)
 _START_RANGE_RAD = np.pi / 3
 
 

@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meta_rl_core.families.dclaw_turn import CLAW_JOINTS, PERIOD_S, RESET_POSE_RAD, DClawTurnReward
+from sim_bridge.batch_physics import FULL_PHYSICS
 from sim_bridge.checks import SimulationError
-from sim_bridge.dclaw.model import FULL_PHYSICS, JOINTS, load_model, start_state
+from sim_bridge.dclaw.model import JOINTS, load_model, start_state
 from sim_bridge.plant import Plant
 
 Array = NDArray[np.float64]
