@@ -59,6 +59,20 @@ def product_of_gaussians(
     return (precision * mean).sum(dim=1) / total, total.reciprocal()
 
 
+def aggregate_kl(mean: Tensor, variance: Tensor) -> Tensor:
+    """KL from N(0, I) of a Gaussian with the moments of all tasks' posteriors together, summed over dimensions [nat].
+
+    Zero when a draw from the prior looks like a draw from some task's posterior, so that acting on the prior
+    tries out real hypotheses (as the aggregate term of InfoVAE, Zhao et al. 2019).
+
+    Args:
+        mean: Posterior means, shape (tasks, latent).
+        variance: Posterior variances, same shape.
+    """
+    spread = variance.mean(dim=0) + mean.var(dim=0, unbiased=False)
+    return 0.5 * (spread + mean.mean(dim=0).square() - 1.0 - spread.log()).sum()
+
+
 def kl_to_standard_normal(mean: Tensor, variance: Tensor) -> Tensor:
     """KL( N(mean, variance) || N(0, I) ) summed over tasks AND latent dimensions, as the paper's code does [nat]."""
     return 0.5 * (variance + mean.square() - 1.0 - variance.log()).sum()

@@ -66,6 +66,9 @@ class PearlConfig:
     """Multiplies the raw reward in the encoder's input; 1 in the paper."""
     kl_weight: float = 0.1
     """Weight of the information bottleneck, summed over tasks and dimensions."""
+    aggregate_weight: float = 0.0
+    """Weight of keeping all tasks' posteriors together close to the prior (sac_v2), so that exploring on prior
+    samples tries real hypotheses."""
     learning_rate: float = 3e-4
     learning_rate_decay: float = 1.0
     """Share of the learning rate left at the end; it falls linearly over the second half of the run."""
@@ -130,7 +133,7 @@ class PearlConfig:
         ):
             if not low < getattr(self, name) <= high:
                 raise InvalidValueError(f"{name} must lie in ({low}, {high}], got {getattr(self, name)}")
-        for name in ("kl_weight", "reward_prediction_weight"):
+        for name in ("kl_weight", "aggregate_weight", "reward_prediction_weight"):
             if not getattr(self, name) >= 0.0:
                 raise InvalidValueError(f"{name} must not be negative, got {getattr(self, name)}")
         if not self.bellman_gradient_to_encoder and self.reward_prediction_weight == 0.0:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from meta_rl_core.networks.critic import TwinCritic, polyak_update
-from meta_rl_core.networks.encoder import kl_to_standard_normal
+from meta_rl_core.networks.encoder import aggregate_kl, kl_to_standard_normal
 from meta_rl_core.networks.mlp import MLP
 from meta_rl_core.pearl.agent import Agent
 from meta_rl_core.pearl.batch import Batch
@@ -72,6 +72,7 @@ class SacV2Update(nn.Module):
         latent_noise, action_noise, next_noise = self._draw_noise(batch, generator)
         losses, z = self.critic_losses(batch, latent_noise, next_noise)
         loss = losses["critic_loss"] + self.config.kl_weight * losses["kl_per_task"]
+        loss = loss + self.config.aggregate_weight * losses["aggregate_kl"]
         loss = loss + self.config.reward_prediction_weight * losses["reward_loss"]
         self.critic_optimiser.zero_grad(set_to_none=True)
         loss.backward()
@@ -113,6 +114,7 @@ class SacV2Update(nn.Module):
             rows = z.expand(-1, batch.observation.shape[1], -1)
             losses = {
                 "kl_per_task": kl_to_standard_normal(mean, variance) / mean.shape[0],
+                "aggregate_kl": aggregate_kl(mean, variance),
                 "critic_loss": self._critic_loss(
                     batch, rows if learns_from_values else rows.detach(), next_noise
                 ),

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from meta_rl_core.networks.encoder import kl_to_standard_normal, product_of_gaussians
+from meta_rl_core.networks.encoder import aggregate_kl, kl_to_standard_normal, product_of_gaussians
 from meta_rl_core.pearl.agent import Agent
 from meta_rl_core.pearl.batch import Batch
 from meta_rl_core.pearl.config import PearlConfig
@@ -155,3 +155,11 @@ def test_the_same_seed_gives_the_same_bits() -> None:
             update.step(make_batch(), generator)
         results.append(weights(update))
     assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
+
+
+def test_posteriors_that_together_look_like_the_prior_cost_nothing() -> None:
+    # Four tasks at -1 and +1 with no spread of their own: mean 0, variance 1, like N(0, 1).
+    mean = torch.tensor([[-1.0], [1.0], [-1.0], [1.0]])
+    assert float(aggregate_kl(mean, torch.zeros(4, 1))) == pytest.approx(0.0)
+    # All at 1 with variance 0.5: 0.5 * (0.5 + 1 - 1 - ln 0.5).
+    assert float(aggregate_kl(torch.ones(4, 1), torch.full((4, 1), 0.5))) == pytest.approx(0.596574, abs=1e-6)
