@@ -108,8 +108,6 @@ class AdaptAction:
         self._watches += 1
         if self._budget_end_s is not None and time.monotonic() >= self._budget_end_s:
             self.stop(f"the time budget of {self._goal.time_budget_s:g} s is spent" if self._goal else "")
-        if self._waited_for == "service" and self._reset_client.service_is_ready():
-            self._waiting.finish()
         self._waiting.check()
         if self._watches % _WATCHES_PER_STATUS == 0 and self._node.episode is not None:
             self._node.report(PolicyStatus.ACTIVE, f"episode {self._node.episode.index} runs")
@@ -143,6 +141,8 @@ class AdaptAction:
             if handle.is_cancel_requested:
                 raise GoalCancelledError("the client cancelled the goal")
             first_ns = await self._reset_plant(goal.seed, index)
+            if index == 0:
+                await self._check_connections(first_ns)
             outcome = await self._run_episode(index, goal.steps, first_ns)
             result.returns.append(outcome.episode_return)
             result.final_errors.append(outcome.final_error)
@@ -153,9 +153,11 @@ class AdaptAction:
         """Brings the plant to the start of an episode; gives the stamp of its first state [ns]."""
         node, client = self._node, self._reset_client
         node.report(PolicyStatus.HOLD, f"episode {index}: the plant is being reset")
-        if not client.service_is_ready():
-            await self._wait("service", self._plant_timeout_s, lambda: self._no_plant("offers no service"))
-        wait = self._wait("answer", self._plant_timeout_s, lambda: self._no_plant("does not answer service"))
+        timeout_s = self._plant_timeout_s
+        await self._wait(
+            "service", timeout_s, lambda: self._no_plant("offers no service"), client.service_is_ready
+        )
+        wait = self._wait("answer", timeout_s, lambda: self._no_plant("does not answer service"))
         call = client.call_async(ResetPlant.Request(seed=seed, episode=index))
         call.add_done_callback(lambda future: self._finish(wait, future))
         try:
@@ -166,10 +168,28 @@ class AdaptAction:
             raise PlantError(f"the plant refused to reset: {response.message}")
         return convert.stamp_ns(response.stamp)
 
+    async def _check_connections(self, first_ns: int) -> None:
+        """Waits until the gate is connected and the first state was judged; nothing moves before."""
+        node, counts = self._node, self._counts()
+
+        def complaint() -> PitayaError:
+            missing = node.missing_topics(first_ns)
+            if "joint_states" in missing:
+                return self._no_progress(*counts)
+            topics = ", ".join(self._name(topic) for topic in missing)
+            return RewardMissingError(
+                f"nothing came within {self._plant_timeout_s:g} s on {topics}, so nothing was moved: are the "
+                "command gate and the reward node active, and does the latter know the task?"
+            )
+
+        await self._wait(
+            "connections", self._plant_timeout_s, complaint, lambda: not node.missing_topics(first_ns)
+        )
+
     async def _run_episode(self, index: int, steps: int, first_ns: int) -> EpisodeOutcome:
         node = self._node
-        states_before, rewards_before = node.states.count, node.rewards.count
-        wait = self._wait("steps", self._plant_timeout_s, lambda: self._no_progress(states_before))
+        counts, rewards_before = self._counts(), node.rewards.count
+        wait = self._wait("steps", self._plant_timeout_s, lambda: self._no_progress(*counts))
         self._seen_step = 0
         episode = node.begin_episode(index, steps, first_ns)
         try:
@@ -189,9 +209,9 @@ class AdaptAction:
             )
         return outcome
 
-    def _wait(self, what: str, timeout_s: float, complaint: Any) -> Future:
+    def _wait(self, what: str, timeout_s: float, complaint: Any, condition: Any = None) -> Future:
         self._waited_for = what
-        return self._waiting.start(timeout_s, complaint)
+        return self._waiting.start(timeout_s, complaint, condition)
 
     def _finish(self, wait: Future, answer: Future) -> None:
         if not wait.done() and not answer.cancelled():
@@ -234,12 +254,15 @@ class AdaptAction:
             "is it running and active, in this namespace and ROS domain?"
         )
 
-    def _no_progress(self, states_before: int) -> PlantError:
+    def _counts(self) -> tuple[int, int]:
+        return self._node.states.count, self._node.states.refusals
+
+    def _no_progress(self, states_before: int, refusals_before: int) -> PlantError:
         states, came = self._node.states, self._node.states.count - states_before
         topic = self._name("joint_states")
         if came == 0:
             detail = f"no joint state came on {topic}: is the plant publishing?"
-        elif states.last_reason:
+        elif states.refusals > refusals_before:
             detail = f"{came} joint states came on {topic}, the last refusal: {states.last_reason}"
         else:
             detail = (

@@ -4,13 +4,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from action_msgs.msg import GoalStatus
 from pitaya_msgs.action import Adapt
 from pitaya_msgs.msg import PolicyStatus, Task
 from rclpy.action import ActionClient
+from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.task import Future
@@ -26,6 +28,21 @@ REASON_WAIT_S = 0.5
 _STATUS = {GoalStatus.STATUS_ABORTED: "aborted", GoalStatus.STATUS_CANCELED: "cancelled"}
 
 
+@contextmanager
+def ros_context(domain: int | None = None) -> Iterator[Context]:
+    """A context of its own, which leaves the process's signals alone.
+
+    Args:
+        domain: ROS domain; by default that of the environment.
+    """
+    context = Context()
+    context.init(domain_id=domain)
+    try:
+        yield context
+    finally:
+        context.try_shutdown()
+
+
 class AdaptClient(Node):
     """Talks to one policy node.
 
@@ -33,15 +50,18 @@ class AdaptClient(Node):
         between_spins: Called while waiting; may raise to end the wait.
     """
 
-    def __init__(self, interrupts: Interrupts, policy: str = "policy_node", namespace: str = "") -> None:
+    def __init__(
+        self, context: Context, interrupts: Interrupts, policy: str = "policy_node", namespace: str = ""
+    ) -> None:
         """Connects.
 
         Args:
+            context: An initialised rclpy context.
             interrupts: Says when the user wants to stop.
             policy: Name of the policy node.
             namespace: Namespace of the graph.
         """
-        super().__init__("adapt_client", namespace=namespace)
+        super().__init__("adapt_client", context=context, namespace=namespace)
         self._interrupts = interrupts
         self.between_spins: Callable[[], None] = lambda: None
         self._action = ActionClient(self, Adapt, f"{policy}/adapt")
@@ -49,7 +69,7 @@ class AdaptClient(Node):
         self._task: Task | None = None
         self.create_subscription(Task, "task", self._on_task, qos.LATCHED)
         self.create_subscription(PolicyStatus, f"{policy}/status", self._on_status, qos.LATCHED)
-        self._spinner = SingleThreadedExecutor()
+        self._spinner = SingleThreadedExecutor(context=context)
         self._spinner.add_node(self)
 
     def wait_for(self, condition: Callable[[], bool], timeout_s: float) -> bool:

@@ -74,6 +74,10 @@ class CommandCheck:
             PitayaError: If it does not hold finite positions of all commanded joints.
         """
         arranged = self._names.arrange(state)
+        if self._latest_ns is not None and self._latest_ns - arranged.stamp_ns > self._oldest_ns:
+            # The plant's time went back: it was started anew, and stamps of before mean nothing now.
+            self._measured.clear()
+            self._latest_ns, self._forwarded_ns = None, -1
         self._measured[arranged.stamp_ns] = arranged.position
         if self._latest_ns is None or arranged.stamp_ns > self._latest_ns:
             self._latest_ns = arranged.stamp_ns

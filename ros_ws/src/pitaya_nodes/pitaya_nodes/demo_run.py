@@ -10,11 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import rclpy
 from pitaya_msgs.action import Adapt
-from rclpy.signals import SignalHandlerOptions
 
-from pitaya_nodes.adapt_client import AdaptClient
+from pitaya_nodes.adapt_client import AdaptClient, ros_context
 from pitaya_nodes.bringup import find_bringup
 from pitaya_nodes.domain import ReservedDomain
 from pitaya_nodes.errors import BringUpError, GoalCancelledError
@@ -158,9 +156,8 @@ def _adapt(
     on_feedback: Callable[[Any], None],
 ) -> None:
     os.environ.setdefault("ROS_LOG_DIR", str(settings.folder / "logs"))
-    rclpy.init(domain_id=domain, signal_handler_options=SignalHandlerOptions.NO)
-    try:
-        client = AdaptClient(interrupts)
+    with ros_context(domain) as context:
+        client = AdaptClient(context, interrupts)
         topics = [client.resolve_topic_name(topic) for topic in RECORDED]
         if not client.wait_for(lambda: all(_is_recorded(client, topic) for topic in topics), 10.0):
             raise BringUpError("the recorder does not listen; see its log")
@@ -179,8 +176,6 @@ def _adapt(
             outcome.result = client.adapt(settings.goal(), take)
         finally:
             outcome.adapt_s = time.monotonic() - started_s
-    finally:
-        rclpy.try_shutdown()
 
 
 def _is_recorded(client: AdaptClient, topic: str) -> bool:

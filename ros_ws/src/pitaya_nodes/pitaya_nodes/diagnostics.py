@@ -35,6 +35,11 @@ class InputMonitor:
         self._last_s: float | None = None
         self._reported = (monotonic(), 0)
 
+    @property
+    def refusals(self) -> int:
+        """How many messages were not used."""
+        return sum(self.refused.values())
+
     def came(self) -> None:
         """Notes a message."""
         self.count += 1
@@ -62,11 +67,11 @@ class InputMonitor:
         values |= {f"refused: {kind}": str(count) for kind, count in self.refused.items()}
         if self.last_reason:
             values["last refusal"] = self.last_reason
-        refused = sum(self.refused.values())
         if self._last_s is None:
             level, message = DiagnosticStatus.STALE, "nothing came yet"
-        elif refused:
-            level, message = DiagnosticStatus.WARN, f"{refused} refused; the last: {self.last_reason}"
+        elif self.refused:
+            level = DiagnosticStatus.WARN
+            message = f"{self.refusals} refused; the last: {self.last_reason}"
         else:
             level, message = DiagnosticStatus.OK, "ok"
         return DiagnosticStatus(

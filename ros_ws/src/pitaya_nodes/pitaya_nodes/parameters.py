@@ -40,8 +40,10 @@ class Setting:
         """The allowed values in words."""
         if self.choices:
             return " or ".join(self.choices)
-        if self.low is not None or self.high is not None:
-            return f"{_bound(self.low, '-inf')} to {_bound(self.high, 'inf')}"
+        if self.low is not None and self.high is not None:
+            return f"{self.low:g} to {self.high:g}"
+        if self.low is not None:
+            return f"at least {self.low:g}"
         return "finite numbers" if self.default is Parameter.Type.DOUBLE_ARRAY else "any"
 
     @property
@@ -95,7 +97,3 @@ def declare_settings(node: Node, settings: Iterable[Setting]) -> None:
     node.add_on_set_parameters_callback(check)
     for setting in known.values():
         node.declare_parameter(setting.name, setting.default, setting.descriptor())
-
-
-def _bound(value: float | None, unlimited: str) -> str:
-    return unlimited if value is None else f"{value:g}"

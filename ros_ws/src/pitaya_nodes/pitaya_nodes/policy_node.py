@@ -9,9 +9,7 @@ from typing import Any
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 from pitaya_msgs.msg import JointCommand, PolicyStatus, StampedReward, TaskBelief
-from pitaya_msgs.srv import LoadBelief, SaveBelief
 from sensor_msgs.msg import JointState
-from std_srvs.srv import Trigger
 
 from meta_rl_core.bundle import Bundle, load_bundle
 from meta_rl_core.errors import InvalidValueError, PitayaError
@@ -22,7 +20,7 @@ from meta_rl_core.runtime.pairing import TransitionPairing
 from meta_rl_core.runtime.terms import NameMap
 from pitaya_nodes import convert, qos
 from pitaya_nodes.adapt_action import AdaptAction
-from pitaya_nodes.belief_files import load_belief, save_belief
+from pitaya_nodes.belief_services import serve_beliefs
 from pitaya_nodes.episode import Episode, Score
 from pitaya_nodes.goals import AdaptGoal, adapter_for
 from pitaya_nodes.managed_node import ManagedNode, run
@@ -60,6 +58,7 @@ class PolicyNode(ManagedNode):
         self.pairing: TransitionPairing
         self.action: AdaptAction | None = None
         self.episode: Episode | None = None
+        self.judged_ns = -1
         self._status = PolicyStatus()
         self._status_outlet = self.create_publisher(PolicyStatus, "~/status", qos.LATCHED)
         self.states = self.diagnostics.monitor("joint_states")
@@ -85,16 +84,14 @@ class PolicyNode(ManagedNode):
         self._commanded = NameMap(self.robot.action.joints)
         self._sparse = self.bundle.manifest.reward.context_reward == "sparse"
         self._latest_state: JointState | None = None
-        self._belief_episode, self._belief_stamp_ns = -1, 0
+        self.belief_episode, self._belief_stamp_ns = -1, 0
         self._command = convert.command_message(self.robot.action.joints)
         self._command_outlet = self.outlet(JointCommand, "joint_command", qos.COMMAND)
         self._belief_outlet = self.speaker(TaskBelief, "~/belief", qos.BELIEF)
         self.listen(JointState, "joint_states", self._on_state, qos.SENSOR)
         self.listen(JointCommand, "executed_command", self._on_executed, qos.PAIRED)
         self.listen(StampedReward, "reward", self._on_reward, qos.PAIRED)
-        self.serve(Trigger, "~/reset_belief", self._reset_belief)
-        self.serve(SaveBelief, "~/save_belief", self._save_belief)
-        self.serve(LoadBelief, "~/load_belief", self._load_belief)
+        serve_beliefs(self)
         self.action = AdaptAction(self)
         self.report(PolicyStatus.INACTIVE, "configured")
 
@@ -122,23 +119,44 @@ class PolicyNode(ManagedNode):
         super().refused(transition, reason)
         self.report(PolicyStatus.INACTIVE, f"{transition} refused: {reason}")
 
+    @property
+    def goal_runs(self) -> bool:
+        """Whether an Adapt goal was accepted and has not ended."""
+        return self.action is not None and self.action.running
+
     def begin_goal(self, goal: AdaptGoal) -> None:
         """Prepares belief and bookkeeping for a goal."""
         if goal.reset_belief:
-            self._belief_episode = -1
+            self.belief_episode = -1
+        self.judged_ns, self._latest_state = -1, None
         self.adapter = adapter_for(goal, self.bundle, self.adapter)
         self.pairing = self._new_pairing()
 
     def begin_episode(self, index: int, steps: int, first_ns: int) -> Episode:
         """Starts an episode at the state stamped `first_ns` or the first one after it."""
         self.episode = Episode(self.robot, self.adapter, self.pairing, index, steps, first_ns)
-        self._belief_episode += 1
+        self.belief_episode += 1
         self.report(PolicyStatus.ACTIVE, f"episode {index} runs")
         self.publish_belief()
         # The first state may have overtaken the answer that named it.
         if self._latest_state is not None:
             self._answer(self._latest_state)
         return self.episode
+
+    def missing_topics(self, first_ns: int) -> list[str]:
+        """Topics that must work before anything may move, and do not yet.
+
+        Args:
+            first_ns: Stamp from which on a joint state must have been read and judged [ns].
+        """
+        state = self._latest_state
+        works = {
+            "joint_states": state is not None and convert.stamp_ns(state.header.stamp) >= first_ns,
+            "joint_command": self._command_outlet.get_subscription_count() > 0,
+            "executed_command": self.count_publishers("executed_command") > 0,
+            "reward": self.judged_ns >= first_ns,
+        }
+        return [topic for topic, connected in works.items() if not connected]
 
     def end_episode(self) -> None:
         """Stops answering states."""
@@ -163,7 +181,7 @@ class PolicyNode(ManagedNode):
             self._belief_stamp_ns = self.episode.last_stamp_ns
         z = self.adapter.z if self.adapter.episode >= 0 else None
         return convert.belief_message(
-            self.adapter.belief, z, self._belief_stamp_ns, max(self._belief_episode, 0)
+            self.adapter.belief, z, self._belief_stamp_ns, max(self.belief_episode, 0)
         )
 
     def publish_belief(self) -> None:
@@ -172,18 +190,18 @@ class PolicyNode(ManagedNode):
 
     def _on_state(self, message: JointState) -> None:
         self.states.came()
-        if self.episode is None or not self.active:
-            self._latest_state = message
-            return
-        self._answer(message)
+        if self.goal_runs and self.active:
+            self._answer(message)
 
     def _answer(self, message: JointState) -> None:
         episode = self.episode
-        if episode is None:
-            return
         try:
             reading = convert.reading_from_state(message, with_velocity=self._joints.needs_velocity)
-            command = episode.answer(self._joints.arrange(reading))
+            reading = self._joints.arrange(reading)
+            if episode is None:
+                self._latest_state = message
+                return
+            command = episode.answer(reading)
         except PitayaError as error:
             self._refuse(self.states, error)
             return
@@ -205,11 +223,12 @@ class PolicyNode(ManagedNode):
 
     def _on_reward(self, message: StampedReward) -> None:
         self.rewards.came()
+        self.judged_ns = convert.stamp_ns(message.header.stamp)
         if self.episode is None:
             return
         context_reward = message.sparse_reward if self._sparse else message.reward
         score = Score(message.reward, context_reward, message.error, message.success)
-        self.episode.score(convert.stamp_ns(message.header.stamp), score)
+        self.episode.score(self.judged_ns, score)
         self._absorb(self.episode)
 
     def _absorb(self, episode: Episode) -> None:
@@ -234,41 +253,6 @@ class PolicyNode(ManagedNode):
         self.adapter.act(observation)
         self.adapter.observe(Transition(observation, action, 0.0, observation))
         self.adapter.reset_belief(seed=0)
-
-    def _reset_belief(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        if self._goal_runs():
-            response.success, response.message = False, "an Adapt goal runs: cancel it first"
-            return response
-        self.adapter.reset_belief()
-        self._belief_episode = -1
-        self.publish_belief()
-        response.success = True
-        return response
-
-    def _save_belief(self, request: SaveBelief.Request, response: SaveBelief.Response) -> SaveBelief.Response:
-        try:
-            save_belief(self.adapter, request.path)
-        except PitayaError as error:
-            response.success, response.message = False, str(error)
-            return response
-        response.success = True
-        return response
-
-    def _load_belief(self, request: LoadBelief.Request, response: LoadBelief.Response) -> LoadBelief.Response:
-        try:
-            if self._goal_runs():
-                raise InvalidValueError("an Adapt goal runs: cancel it first")
-            load_belief(self.adapter, request.path)
-        except PitayaError as error:
-            response.success, response.message = False, str(error)
-            return response
-        self._belief_episode = self.adapter.episode
-        self.publish_belief()
-        response.success = True
-        return response
-
-    def _goal_runs(self) -> bool:
-        return self.action is not None and self.action.running
 
     def _transitions_line(self) -> DiagnosticStatus:
         status = DiagnosticStatus(name="transitions", level=DiagnosticStatus.OK, message="no goal yet")

@@ -28,20 +28,30 @@ class Waiting:
         self._timeout_s = 0.0
         self._deadline_s = 0.0
         self._complaint: Callable[[], PitayaError | None] = lambda: None
+        self._condition: Callable[[], bool] | None = None
         self._failed: PitayaError | None = None
 
-    def start(self, timeout_s: float, complaint: Callable[[], PitayaError | None]) -> Future:
+    def start(
+        self,
+        timeout_s: float,
+        complaint: Callable[[], PitayaError | None],
+        condition: Callable[[], bool] | None = None,
+    ) -> Future:
         """Begins to wait, and forgets whatever was waited for before.
 
         Args:
             timeout_s: Time without progress [s] after which the wait ends.
             complaint: Makes the error the wait ends with; None ends it without one.
+            condition: Ends the wait as soon as it holds; looked at now and at every `check`.
         """
         self._future, self._complaint, self._timeout_s = Future(), complaint, timeout_s
+        self._condition = condition
         self.progress()
         future = self._future
         if self._failed is not None:
             self.fail(self._failed)
+        elif condition is not None and condition():
+            self.finish()
         return future
 
     def progress(self) -> None:
@@ -62,8 +72,13 @@ class Waiting:
             future.set_exception(error)
 
     def check(self) -> None:
-        """Ends the wait if its time is up."""
-        if self._future is None or self._monotonic() < self._deadline_s:
+        """Ends the wait if its condition holds or its time is up."""
+        if self._future is None:
+            return
+        if self._condition is not None and self._condition():
+            self.finish()
+            return
+        if self._monotonic() < self._deadline_s:
             return
         error = self._complaint()
         if error is None:

@@ -3,15 +3,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
 
 import click
-import rclpy
 from pitaya_msgs.action import Adapt
-from rclpy.signals import SignalHandlerOptions
 
-from pitaya_nodes.adapt_client import AdaptClient
+from pitaya_nodes.adapt_client import AdaptClient, ros_context
 from pitaya_nodes.errors import GoalCancelledError
 from pitaya_nodes.interrupts import Interrupts
 from pitaya_nodes.report import EpisodeTable, make_console
@@ -62,9 +59,8 @@ def adapt(
         sampling=sampling,
     )
     console = make_console()
-    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
-    with Interrupts() as interrupts, contextlib.closing(_Closing()):
-        client = AdaptClient(interrupts, namespace=namespace)
+    with Interrupts() as interrupts, ros_context() as context:
+        client = AdaptClient(context, interrupts, namespace=namespace)
         try:
             table = EpisodeTable(console, client.error_unit(), explore)
             result = client.adapt(goal, table.add)
@@ -73,13 +69,6 @@ def adapt(
             sys.exit(INTERRUPTED)
     console.print(f"[{'bold green' if result.adapted else 'yellow'}]{result.message}")
     sys.exit(0 if result.adapted else 1)
-
-
-class _Closing:
-    """Ends rclpy, whatever happens."""
-
-    def close(self) -> None:
-        rclpy.try_shutdown()
 
 
 def _unsigned(name: str, value: int, bits: int) -> int:

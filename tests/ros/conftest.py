@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fixtures of tests that start real nodes."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("rclpy", reason="these tests start ROS nodes: run them with scripts/with_ros")
+
+from tests.helpers.bundles import make_random_bundle
+from tests.ros.graph import Graph
+
+
+@pytest.fixture(scope="session")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A D'Claw policy with random weights."""
+    return make_random_bundle(tmp_path_factory.mktemp("bundle") / "dclaw-turn").path
+
+
+@pytest.fixture
+def graph(ros_domain_id: int, tmp_path: Path) -> Iterator[Graph]:
+    """Nodes of this test alone, none of them started."""
+    made = Graph(ros_domain_id, tmp_path)
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def module_graph(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Graph]:
+    """Nodes shared by the tests of a module, none of them started."""
+    from pitaya_nodes.domain import ReservedDomain
+
+    domain = ReservedDomain()
+    made = Graph(domain.number, tmp_path_factory.mktemp("graph"))
+    yield made
+    made.close()
+    domain.close()
