@@ -24,10 +24,15 @@ _LOCOMOTION = "sim_bridge.locomotion.families"
 
 # Named by module, so that they work from a source tree that is not installed.
 SHIPPED = {
+    "pitaya/AntDir-v0": (f"{_LOCOMOTION}:make_ant_dir", locomotion.HORIZON),
+    "pitaya/AntGoal-v0": (f"{_LOCOMOTION}:make_ant_goal", locomotion.HORIZON),
     "pitaya/CheetahDir-v0": (f"{_LOCOMOTION}:make_cheetah_dir", locomotion.HORIZON),
     "pitaya/CheetahVel-v0": (f"{_LOCOMOTION}:make_cheetah_vel", locomotion.HORIZON),
     "pitaya/DClawTurn-v0": ("sim_bridge.dclaw.families:make_dclaw_turn", dclaw_turn.HORIZON),
     "pitaya/DClawTurnSparse-v0": ("sim_bridge.dclaw.families:make_dclaw_turn_sparse", dclaw_turn.HORIZON),
+    "pitaya/HopperParams-v0": (f"{_LOCOMOTION}:make_hopper_params", locomotion.HORIZON),
+    "pitaya/HumanoidDir-v0": (f"{_LOCOMOTION}:make_humanoid_dir", locomotion.HORIZON),
+    "pitaya/WalkerParams-v0": (f"{_LOCOMOTION}:make_walker_params", locomotion.HORIZON),
     "pitaya/PointRobot-v0": ("sim_bridge.point.families:make_point_robot", point_robot.HORIZON),
     "pitaya/SparsePointRobot-v0": ("sim_bridge.point.families:make_sparse_point_robot", point_robot.HORIZON),
 }

@@ -12,8 +12,6 @@ from meta_rl_core.families.locomotion import LocomotionReward, Verdict, rate_spe
 
 Array = NDArray[np.float64]
 
-PERIOD_S = 0.05
-OBSERVATION_DIM = 20
 ACTION_DIM = 6
 FASTEST_M_S = 3.0
 SOLVED_M_S = 0.1

@@ -6,11 +6,19 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from meta_rl_core.families import locomotion_cheetah
+from meta_rl_core.families import (
+    locomotion_ant,
+    locomotion_cheetah,
+    locomotion_humanoid,
+    locomotion_params,
+)
 from meta_rl_core.families.distribution import FiniteTasks, TaskDistribution
 from meta_rl_core.families.locomotion import LocomotionReward, make_spec
 from meta_rl_core.tasks import TaskFamily
+from sim_bridge.locomotion.ant import AntDirectionWorlds, AntGoalWorlds
 from sim_bridge.locomotion.cheetah import CheetahWorlds
+from sim_bridge.locomotion.humanoid import HumanoidWorlds
+from sim_bridge.locomotion.random_params import HopperParamsWorlds, WalkerParamsWorlds
 from sim_bridge.locomotion.worlds import LocomotionWorlds
 
 Array = NDArray[np.float64]
@@ -60,23 +68,44 @@ class LocomotionFamily(TaskFamily):
 
 def make_cheetah_vel() -> LocomotionFamily:
     """Builds `cheetah-vel`: run at a hidden speed between 0 and 3 m/s."""
-    core = locomotion_cheetah
-    return LocomotionFamily(
-        core.CheetahVelocityReward(),
-        core.velocity_tasks(),
-        CheetahWorlds,
-        core.OBSERVATION_DIM,
-        core.PERIOD_S,
-    )
+    tasks = locomotion_cheetah.velocity_tasks()
+    return LocomotionFamily(locomotion_cheetah.CheetahVelocityReward(), tasks, CheetahWorlds, 20, 0.05)
 
 
 def make_cheetah_dir() -> LocomotionFamily:
     """Builds `cheetah-dir`: run forward or backward."""
-    core = locomotion_cheetah
-    return LocomotionFamily(
-        core.CheetahDirectionReward(),
-        core.direction_tasks(),
-        CheetahWorlds,
-        core.OBSERVATION_DIM,
-        core.PERIOD_S,
-    )
+    tasks = locomotion_cheetah.direction_tasks()
+    return LocomotionFamily(locomotion_cheetah.CheetahDirectionReward(), tasks, CheetahWorlds, 20, 0.05)
+
+
+def make_ant_dir() -> LocomotionFamily:
+    """Builds `ant-dir`: run forward or backward."""
+    tasks = locomotion_ant.direction_tasks()
+    return LocomotionFamily(locomotion_ant.AntDirectionReward(), tasks, AntDirectionWorlds, 27, 0.05)
+
+
+def make_ant_goal() -> LocomotionFamily:
+    """Builds `ant-goal`: run to a hidden goal up to 3 m away."""
+    tasks = locomotion_ant.goal_tasks()
+    return LocomotionFamily(locomotion_ant.AntGoalReward(), tasks, AntGoalWorlds, 113, 0.05)
+
+
+def make_humanoid_dir() -> LocomotionFamily:
+    """Builds `humanoid-dir`: run in any hidden direction."""
+    tasks = locomotion_humanoid.direction_tasks()
+    reward = locomotion_humanoid.HumanoidDirectionReward()
+    return LocomotionFamily(reward, tasks, HumanoidWorlds, 376, 0.015)
+
+
+def make_walker_params() -> LocomotionFamily:
+    """Builds `walker-params`: run forward with a hidden build."""
+    tasks = locomotion_params.build_tasks(locomotion_params.WALKER)
+    reward = locomotion_params.WalkerParamsReward()
+    return LocomotionFamily(reward, tasks, WalkerParamsWorlds, 17, 0.008, changes_dynamics=True)
+
+
+def make_hopper_params() -> LocomotionFamily:
+    """Builds `hopper-params`: hop forward with a hidden build."""
+    tasks = locomotion_params.build_tasks(locomotion_params.HOPPER)
+    reward = locomotion_params.HopperParamsReward()
+    return LocomotionFamily(reward, tasks, HopperParamsWorlds, 11, 0.008, changes_dynamics=True)

@@ -18,8 +18,13 @@ Seeds = NDArray[np.int64]
 
 # The shipped ones by module where the package is not installed and so announces nothing.
 FAMILIES = registered_names("families") or [
+    "sim_bridge.locomotion.families:make_ant_dir",
+    "sim_bridge.locomotion.families:make_ant_goal",
     "sim_bridge.locomotion.families:make_cheetah_dir",
     "sim_bridge.locomotion.families:make_cheetah_vel",
+    "sim_bridge.locomotion.families:make_hopper_params",
+    "sim_bridge.locomotion.families:make_humanoid_dir",
+    "sim_bridge.locomotion.families:make_walker_params",
     "sim_bridge.dclaw.families:make_dclaw_turn",
     "sim_bridge.dclaw.families:make_dclaw_turn_sparse",
     "sim_bridge.point.families:make_point_robot",
@@ -31,6 +36,14 @@ STEPS = 8
 STILL = {
     "cheetah-vel": {18},  # the torso's y
     "cheetah-dir": {18},
+    "ant-goal": set(range(29, 113)),  # contact forces on bodies that nothing touches
+    "humanoid-dir": {
+        *range(45, 55),  # the world's inertia
+        *range(54, 185, 10),  # masses
+        *range(185, 191),  # the world's velocity
+        *range(269, 275),  # motor forces on the root, which has no motor
+        *range(292, 376),  # contact forces on bodies that nothing touches
+    },
 }
 
 

@@ -16,7 +16,7 @@ from gymnasium.utils.env_checker import check_env
 from meta_rl_core.errors import InvalidValueError, NonFiniteError, UnknownNameError
 from sim_bridge.gym_env import SHIPPED, TaskFamilyEnv, register_envs
 
-FALLING: tuple[str, ...] = ()
+FALLING = ("pitaya/HopperParams-v0", "pitaya/HumanoidDir-v0", "pitaya/WalkerParams-v0")
 
 DRAW = """
 import gymnasium, numpy, sim_bridge.gym_env
