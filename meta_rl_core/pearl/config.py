@@ -90,7 +90,7 @@ class PearlConfig:
     bellman_gradient_to_encoder: bool = True
     """Whether the encoder learns from the Q regression, as in the paper; needs reward prediction when off."""
     rewarded_context_share: float = 0.0
-    """Share of relabelled contexts whose task is chosen so that the context holds reward; for sparse rewards."""
+    """Share of contexts chosen, with their tasks, to hold sparse reward; needs relabelling."""
     target_entropy_per_action: float = -1.0
     initial_temperature: float = 1.0
     """Weight of the entropy at the start (sac_v2), tuned from there on."""

@@ -25,6 +25,8 @@ Index = NDArray[np.int64]
 UPDATES: dict[str, type[SacV1Update] | type[SacV2Update]] = {"sac_v1": SacV1Update, "sac_v2": SacV2Update}
 WORLDS_AT_ONCE = 100
 CANDIDATE_TASKS = 16
+OVERSAMPLING = 4
+"""Contexts drawn per context used, where those with reward are sought."""
 
 
 class Learner:
@@ -133,10 +135,8 @@ class Learner:
         """Draws tasks, their contexts and, independently, their RL transitions."""
         config = self.config
         if isinstance(self.replay, RelabelledReplay):
-            drawn = self.replay.draw_contexts(
-                config.meta_batch, config.context_size, len(self.tasks), self.generator
-            )
-            tasks, context_rows = self._favour_rewarded(drawn), drawn.rows
+            drawn = self._draw_contexts(self.replay)
+            tasks, context_rows = drawn.tasks, drawn.rows
             rl_rows = self.replay.draw_rl((config.meta_batch, config.batch_size), self.generator)
         else:
             tasks = self.generator.integers(len(self.tasks), size=config.meta_batch)
@@ -154,24 +154,32 @@ class Learner:
         del transitions["signals"], transitions["sparse_reward"]
         return Batch(**transitions, context=encoded)
 
-    def _favour_rewarded(self, drawn: ContextDraw) -> Index:
-        """Gives a share of the relabelled contexts a task that pays somewhere in them, where one of a few does.
+    def _draw_contexts(self, replay: RelabelledReplay) -> ContextDraw:
+        """Contexts of one batch; a configured share of them is made sure to hold sparse reward.
 
-        Without it a sparse reward hardly ever enters a context, and a context without reward teaches no task.
+        Without that a sparse reward hardly ever enters a context. Contexts that say nothing all look like the
+        prior, and the actor would learn to act on every prior sample as a compromise between all tasks.
         """
-        share = self.config.rewarded_context_share
-        favoured = np.flatnonzero(drawn.relabelled & (self.generator.random(len(drawn.tasks)) < share))
-        if not favoured.size:
-            return drawn.tasks
-        candidates = self.generator.integers(len(self.tasks), size=(favoured.size, CANDIDATE_TASKS))
+        config, known = self.config, len(self.tasks)
+        if config.rewarded_context_share == 0.0:
+            return replay.draw_contexts(config.meta_batch, config.context_size, known, self.generator)
+        drawn = replay.draw_contexts(
+            OVERSAMPLING * config.meta_batch, config.context_size, known, self.generator
+        )
+        candidates = self.generator.integers(known, size=(len(drawn.tasks), CANDIDATE_TASKS))
+        candidates[~drawn.relabelled] = drawn.tasks[~drawn.relabelled, None]
         columns = self.replay.store.columns
-        rows = drawn.rows[torch.from_numpy(favoured)]
-        signals, actions = (columns[name][rows].double().numpy()[:, None] for name in ("signals", "action"))
+        signals, actions = (
+            columns[name][drawn.rows].double().numpy()[:, None] for name in ("signals", "action")
+        )
         judged = self.family.reward_model.judge(signals, actions, self.tasks[candidates][:, :, None, :])
-        best = judged.sparse_reward.sum(axis=-1).argmax(axis=-1)
-        tasks = drawn.tasks.copy()
-        tasks[favoured] = candidates[np.arange(favoured.size), best]
-        return tasks
+        paid = judged.sparse_reward.sum(axis=-1)
+        best = paid.argmax(axis=-1)
+        tasks = candidates[np.arange(len(best)), best]
+        wanted = int(round(config.rewarded_context_share * config.meta_batch))
+        paying_first = np.argsort(paid.max(axis=-1) == 0.0, kind="stable")
+        chosen = np.concatenate([paying_first[:wanted], paying_first[::-1][: config.meta_batch - wanted]])
+        return ContextDraw(tasks[chosen], drawn.rows[torch.from_numpy(chosen)], drawn.relabelled[chosen])
 
     def _transitions(self, rows: torch.Tensor, tasks: Index) -> dict[str, torch.Tensor]:
         gathered = self.replay.store.gather(rows)
