@@ -32,6 +32,7 @@ class BatchPhysics:
 
     Attributes:
         models: One compiled model per world, all of one size; the same one unless the caller replaces some.
+        substeps: Physics steps per policy step.
         state: Time [s], positions and velocities of each world, shape (N, 1 + nq + nv).
         position: View of the positions, shape (N, nq).
         velocity: View of the velocities, shape (N, nv).
@@ -60,7 +61,7 @@ class BatchPhysics:
         self.state = np.zeros((count, size))
         self.position = self.state[:, 1 : 1 + model.nq]
         self.velocity = self.state[:, 1 + model.nq :]
-        self._substeps = substeps
+        self.substeps = substeps
         self._duration_s = substeps * model.opt.timestep
         self._data = [mujoco.MjData(model) for _ in range(self.threads)]
         self._pool = Rollout(nthread=self.threads if self.threads > 1 else 0)
@@ -93,7 +94,7 @@ class BatchPhysics:
             self._control[:count],
             control_spec=CONTROL,
             skip_checks=True,
-            nstep=self._substeps,
+            nstep=self.substeps,
             initial_warmstart=self._cold_start[:count],
             state=self._trace[:count],
         )

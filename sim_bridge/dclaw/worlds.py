@@ -33,7 +33,7 @@ class DClawWorlds(Worlds):
         self.count = count
         self._robot = make_robot()
         self._model = load_model()
-        self._physics = BatchPhysics(self._model, count, policy_substeps(self._model), threads)
+        self.physics = BatchPhysics(self._model, count, policy_substeps(self._model), threads)
         self._last_action = np.zeros((count, self._model.nu))
         self._started = False
         self._camera: DClawCamera | None = None
@@ -54,7 +54,7 @@ class DClawWorlds(Worlds):
         """
         checked_array("tasks", tasks, (self.count, 1))
         for row, seed in enumerate(checked_seeds(seeds, self.count)):
-            self._physics.state[row] = start_state(int(seed))
+            self.physics.state[row] = start_state(int(seed))
         self._last_action[:] = 0.0
         self._started = True
         return self._observe()
@@ -76,16 +76,14 @@ class DClawWorlds(Worlds):
         if not self._started:
             raise SimulationError("the worlds have no state yet: call reset before step")
         actions = checked_array("actions", actions, (self.count, self._model.nu))
-        unstable = self._physics.advance(self._robot.command(actions, self._physics.position))
+        unstable = self.physics.advance(self._robot.command(actions, self.physics.position))
         if unstable.any():
             self._started = False
             raise SimulationError(
                 f"the physics of worlds {np.flatnonzero(unstable).tolist()} became unstable; reset before going on"
             )
         np.clip(actions, -1.0, 1.0, out=self._last_action)
-        signals = assemble(
-            DClawTurnReward.signal_terms, JOINTS, self._physics.position, self._physics.velocity
-        )
+        signals = assemble(DClawTurnReward.signal_terms, JOINTS, self.physics.position, self.physics.velocity)
         return WorldsStep(self._observe(), signals, np.zeros(self.count, dtype=np.bool_))
 
     def draw(self, world: int, task: Array, width: int = 640, height: int = 480) -> NDArray[np.uint8]:
@@ -102,7 +100,7 @@ class DClawWorlds(Worlds):
         """
         if self._camera is None:
             self._camera = DClawCamera(self._model, width, height)
-        return self._camera.draw(self._physics.state[world], float(task[0]))
+        return self._camera.draw(self.physics.state[world], float(task[0]))
 
     def _observe(self) -> Array:
-        return self._robot.observe(self._physics.position, self._physics.velocity, self._last_action)
+        return self._robot.observe(self.physics.position, self.physics.velocity, self._last_action)

@@ -66,8 +66,7 @@ class HumanoidWorlds(LocomotionWorlds):
 
     def signal(self, velocity_m_s: Array, rows: Rows) -> Array:
         """Shape (n, 3)."""
-        # One row at a time, so that the order of the sum, and the last bit, does not depend on the batch.
-        load = np.array([[np.square(self._contact[row]).sum()] for row in rows]).reshape(-1, 1)
+        load = np.square(self._contact[rows]).sum(axis=1, keepdims=True)
         return np.concatenate([velocity_m_s, load], axis=1)
 
     def has_fallen(self, rows: Rows) -> NDArray[np.bool_]:

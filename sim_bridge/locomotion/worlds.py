@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from abc import abstractmethod
 from importlib.resources import files
 from typing import ClassVar
@@ -18,6 +19,7 @@ from sim_bridge.checks import SimulationError, checked_array, checked_seeds
 from sim_bridge.seeding import start_generator
 
 Array = NDArray[np.float64]
+_TOTAL_MASS = re.compile(r'\ssettotalmass="([0-9.]+)"')
 
 
 def load_gymnasium_model(file_name: str) -> mujoco.MjModel:
@@ -29,7 +31,13 @@ def load_gymnasium_model(file_name: str) -> mujoco.MjModel:
     asset = files("gymnasium").joinpath(f"envs/mujoco/assets/{file_name}")
     if not asset.is_file():
         raise SimulationError(f"Gymnasium ships no {file_name}; install the pinned version (make setup)")
-    return mujoco.MjModel.from_xml_string(asset.read_text(encoding="utf-8"))
+    text = asset.read_text(encoding="utf-8")
+    model = mujoco.MjModel.from_xml_string(_TOTAL_MASS.sub("", text))
+    # MuJoCo 4 is about to drop this attribute and says to do the same to the compiled model.
+    if (total_mass := _TOTAL_MASS.search(text)) is not None:
+        mujoco.mj_setTotalmass(model, float(total_mass[1]))
+        mujoco.mj_setConst(model, mujoco.MjData(model))
+    return model
 
 
 class LocomotionWorlds(Worlds):

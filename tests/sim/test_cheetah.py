@@ -91,3 +91,11 @@ def test_the_start_is_the_models_pose_with_published_noise() -> None:
     assert np.abs(worlds.physics.position).max() <= 0.1
     assert worlds.physics.position.std() == pytest.approx(0.1 / np.sqrt(3), rel=0.05)
     assert worlds.physics.velocity.std() == pytest.approx(0.1, rel=0.05)
+
+
+def test_the_cheetah_weighs_what_its_file_says_and_loading_it_warns_of_nothing(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    model = make_cheetah_vel().make_worlds(1).model
+    assert model.body_mass.sum() == pytest.approx(14.0, rel=1e-12)
+    assert capfd.readouterr() == ("", "")
