@@ -6,8 +6,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from meta_rl_core.errors import InvalidValueError
 from meta_rl_core.families.drawing import TRAINING_SEED, draw_apart, heldout_generator
+from meta_rl_core.families.rows import checked_rows, sum_of_squares
 from meta_rl_core.runtime.action import JointPositionAction
 from meta_rl_core.runtime.robot_interface import RobotInterface
 from meta_rl_core.runtime.terms import Term
@@ -97,13 +97,12 @@ class DClawTurnReward(RewardModel):
         Raises:
             InvalidValueError: If a last dimension is wrong.
         """
-        signals, tasks = np.asarray(signals, dtype=np.float64), np.asarray(tasks, dtype=np.float64)
-        _check_last_dimension("signals", signals, len(self.signal_names))
-        _check_last_dimension("tasks", tasks, len(self.task_names))
+        signals = checked_rows("signals", signals, len(self.signal_names))
+        tasks = checked_rows("tasks", tasks, len(self.task_names))
         offset = signals[..., :9] - RESET_POSE_RAD
         speed = signals[..., 9:18]
         fast = np.where(np.abs(speed) >= _SLOW_RAD_S, speed, 0.0)
-        penalty = _row_norm(offset) + _row_norm(fast)
+        penalty = np.sqrt(sum_of_squares(offset)) + np.sqrt(sum_of_squares(fast))
         error = np.abs(wrap_angle(tasks[..., 0] - signals[..., 18]))
         success = error < _SOLVED_RAD
         sparse_reward = _NEAR_BONUS * (error < _NEAR_RAD) + _SOLVED_BONUS * success
@@ -151,19 +150,3 @@ def heldout_targets(count: int, seed: int) -> Array:
     return draw_apart(
         count, heldout_generator(seed), lambda generator, n: sample_targets(n, generator), too_close
     )
-
-
-def _row_norm(rows: Array) -> Array:
-    # Added up column by column: NumPy's own sums change order, and so the last bit, with a batch's shape.
-    squares = np.square(rows)
-    total = squares[..., 0]
-    for column in range(1, rows.shape[-1]):
-        total = total + squares[..., column]
-    return np.asarray(np.sqrt(total))
-
-
-def _check_last_dimension(what: str, values: Array, expected: int) -> None:
-    if values.ndim == 0 or values.shape[-1] != expected:
-        raise InvalidValueError(
-            f"{what} must have {expected} numbers in the last dimension, got shape {values.shape}"
-        )

@@ -8,7 +8,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from meta_rl_core.families.drawing import TRAINING_SEED, checked_count, draw_apart, heldout_generator
+from meta_rl_core.families.distribution import DrawnTasks
+from meta_rl_core.families.drawing import TRAINING_SEED
 from meta_rl_core.families.rows import checked_rows
 from meta_rl_core.runtime.action import JointPositionAction
 from meta_rl_core.runtime.robot_interface import RobotInterface
@@ -24,7 +25,6 @@ STEP_M = 0.1
 GOAL_RADIUS_M = 0.2
 LISTED_COUNT = 100
 TRAINING_COUNT = 80
-LEAST_TASK_DISTANCE_M = 1e-3
 # No episode gets this far: one starts within 1 m of the origin on each axis and moves at most 2 m.
 _FENCE_M = 10.0
 
@@ -133,18 +133,17 @@ def heldout_half_circle_goals(count: int, seed: int) -> Array:
 def _heldout(
     count: int, seed: int, listed: Array, sample: Callable[[int, np.random.Generator], Array]
 ) -> Array:
-    generator = heldout_generator(seed)
-    known, reserved = listed[:TRAINING_COUNT], listed[TRAINING_COUNT:]
-
-    def too_close(goals: Array) -> NDArray[np.bool_]:
-        distance = np.linalg.norm(goals[:, None] - known, axis=-1)
-        return np.asarray(distance.min(axis=-1) < LEAST_TASK_DISTANCE_M)
-
-    shuffled = generator.permutation(reserved)
-    fresh = draw_apart(
-        max(0, count - len(reserved)), generator, lambda source, n: sample(n, source), too_close
+    tasks = DrawnTasks(
+        listed[:TRAINING_COUNT],
+        lambda generator, drawn: sample(drawn, generator),
+        reserved=listed[TRAINING_COUNT:],
+        distance=_straight_distance,
     )
-    return np.concatenate([shuffled, fresh])[: checked_count(count)]
+    return tasks.heldout(count, seed)
+
+
+def _straight_distance(one: Array, other: Array) -> Array:
+    return np.asarray(np.linalg.norm(one - other, axis=-1))
 
 
 def _on_circle(angle_rad: Array) -> Array:
