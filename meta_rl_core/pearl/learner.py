@@ -176,7 +176,7 @@ class Learner:
         paid = judged.sparse_reward.sum(axis=-1)
         best = paid.argmax(axis=-1)
         tasks = candidates[np.arange(len(best)), best]
-        wanted = int(round(config.rewarded_context_share * config.meta_batch))
+        wanted = round(config.rewarded_context_share * config.meta_batch)
         paying_first = np.argsort(paid.max(axis=-1) == 0.0, kind="stable")
         chosen = np.concatenate([paying_first[:wanted], paying_first[::-1][: config.meta_batch - wanted]])
         return ContextDraw(tasks[chosen], drawn.rows[torch.from_numpy(chosen)], drawn.relabelled[chosen])
