@@ -6,8 +6,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from meta_rl_core.errors import InvalidValueError
 from meta_rl_core.families.drawing import TRAINING_SEED, draw_apart, heldout_generator
+from meta_rl_core.families.rows import checked_rows
 from meta_rl_core.runtime.action import JointPositionAction
 from meta_rl_core.runtime.robot_interface import RobotInterface
 from meta_rl_core.runtime.terms import Term
@@ -59,11 +59,7 @@ class RailReward(RewardModel):
         Raises:
             InvalidValueError: If a last dimension is wrong.
         """
-        for what, values in (("signals", signals), ("tasks", tasks)):
-            if np.shape(values)[-1:] != (1,):
-                raise InvalidValueError(
-                    f"{what} must have 1 number in the last dimension, got {np.shape(values)}"
-                )
+        signals, tasks = checked_rows("signals", signals, 1), checked_rows("tasks", tasks, 1)
         distance = np.abs(signals[..., 0] - tasks[..., 0])
         return Judgement(-distance, np.where(distance < NEAR_M, 1.0, 0.0), distance, distance < SOLVED_M)
 
