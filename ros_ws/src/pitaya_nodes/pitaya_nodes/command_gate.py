@@ -20,7 +20,7 @@ from pitaya_nodes.command_check import CommandCheck, Verdict
 from pitaya_nodes.managed_node import ManagedNode, run
 from pitaya_nodes.parameters import Setting
 
-WATCH_PERIOD_S = 0.02
+WATCH_PERIOD_S = 0.05
 LONGEST_SILENCE_S = 0.5
 
 SETTINGS = (

@@ -37,6 +37,7 @@ class DemoSettings:
         task_seed: Seed of the held-out task.
         seed: Seed of start states and sampled hypotheses.
         episodes: Episodes to run.
+        steps: Steps per episode; 0 takes the bundle's horizon.
         exploration_episodes: Episodes at the start that act on a prior sample.
         real_time: Whether time passes as on a robot, instead of lock-step.
         folder: Run folder for logs and recording.
@@ -48,6 +49,7 @@ class DemoSettings:
     task_seed: int
     seed: int
     episodes: int
+    steps: int
     exploration_episodes: int
     real_time: bool
     folder: Path
@@ -73,6 +75,7 @@ class DemoSettings:
         """The goal that is sent."""
         return Adapt.Goal(
             episodes=self.episodes,
+            steps_per_episode=self.steps,
             seed=self.seed,
             reset_belief=True,
             exploration_episodes=self.exploration_episodes,

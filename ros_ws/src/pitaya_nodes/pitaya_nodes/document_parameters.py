@@ -8,21 +8,28 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from pitaya_nodes import command_gate, lifecycle_manager, policy_node, recorder, reward_node, sim_node
 from pitaya_nodes.errors import BringUpError
 from pitaya_nodes.parameters import Setting
 
-NODES = ("policy_node", "command_gate", "reward_node", "sim_node", "lifecycle_manager", "recorder")
+NODES: dict[str, tuple[Setting, ...]] = {
+    "policy_node": policy_node.SETTINGS,
+    "command_gate": command_gate.SETTINGS,
+    "reward_node": reward_node.SETTINGS,
+    "sim_node": sim_node.SETTINGS,
+    "lifecycle_manager": lifecycle_manager.SETTINGS,
+    "recorder": recorder.SETTINGS,
+}
 BEGIN = "<!-- parameters: written by python -m pitaya_nodes.document_parameters docs/ros_interface.md -->"
 END = "<!-- end of parameters -->"
 
 
 def parameter_tables() -> str:
     """One table per node, in Markdown."""
-    return "\n".join(_table(node) for node in NODES)
+    return "\n".join(_table(node, settings) for node, settings in NODES.items())
 
 
 def rewrite(text: str) -> str:
@@ -38,8 +45,7 @@ def rewrite(text: str) -> str:
     return f"{before}{BEGIN}\n\n{parameter_tables()}\n{END}{after}"
 
 
-def _table(node: str) -> str:
-    settings: tuple[Setting, ...] = import_module(f"pitaya_nodes.{node}").SETTINGS
+def _table(node: str, settings: Sequence[Setting]) -> str:
     rows = [
         f"### {node}",
         "",

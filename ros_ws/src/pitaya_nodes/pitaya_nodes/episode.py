@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -66,6 +67,7 @@ class Episode:
         index: int,
         steps: int,
         first_ns: int,
+        on_belief: Callable[[], None] = lambda: None,
     ) -> None:
         """Begins: the adapter draws its hypothesis z.
 
@@ -76,10 +78,12 @@ class Episode:
             index: Episode index within the goal.
             steps: Steps to take.
             first_ns: Stamp of the first state of the episode [ns]; older ones belong to the past.
+            on_belief: Called after each transition that entered the belief.
         """
         self.index, self.steps, self.step = index, steps, 0
         self.last_stamp_ns = first_ns
         self._robot, self._adapter, self._pairing = robot, adapter, pairing
+        self._on_belief = on_belief
         self._first_ns = first_ns
         self._schedule = TickSchedule(robot.period_s, first_ns)
         self._last_action: Array = np.zeros(robot.action_dim)
@@ -145,8 +149,8 @@ class Episode:
             self._scores[step] = score
             self._pairing.reward(stamp_ns, score.context_reward)
 
-    def absorb(self) -> bool:
-        """Lets every transition that is complete enter the belief; whether the belief changed.
+    def absorb(self) -> None:
+        """Lets every transition that is complete enter the belief.
 
         Called after the command has left, so that adapting never delays acting.
         """
@@ -156,7 +160,7 @@ class Episode:
             self._steps_by_stamp[record.stamp_ns] = record.step
             self._recorded_ns = record.stamp_ns
             self._take_early_scores()
-        return self._observe(self._pairing.release())
+        self._observe(self._pairing.release())
 
     def close(self) -> EpisodeOutcome:
         """Ends the episode: what is complete enters the belief, what is not is refused."""
@@ -181,7 +185,7 @@ class Episode:
         if self._recorded_ns in early:
             self.score(self._recorded_ns, early[self._recorded_ns])
 
-    def _observe(self, admitted: list[Admitted]) -> bool:
+    def _observe(self, admitted: list[Admitted]) -> None:
         for item in admitted:
             try:
                 self._adapter.observe(item.transition)
@@ -189,4 +193,4 @@ class Episode:
                 self._pairing.withdraw(item, str(error))
             else:
                 self.last_stamp_ns = item.stamp_ns
-        return bool(admitted)
+                self._on_belief()

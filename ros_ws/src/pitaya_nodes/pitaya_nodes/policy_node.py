@@ -134,7 +134,9 @@ class PolicyNode(ManagedNode):
 
     def begin_episode(self, index: int, steps: int, first_ns: int) -> Episode:
         """Starts an episode at the state stamped `first_ns` or the first one after it."""
-        self.episode = Episode(self.robot, self.adapter, self.pairing, index, steps, first_ns)
+        self.episode = Episode(
+            self.robot, self.adapter, self.pairing, index, steps, first_ns, self.publish_belief
+        )
         self.belief_episode += 1
         self.report(PolicyStatus.ACTIVE, f"episode {index} runs")
         self.publish_belief()
@@ -232,8 +234,7 @@ class PolicyNode(ManagedNode):
         self._absorb(self.episode)
 
     def _absorb(self, episode: Episode) -> None:
-        if episode.absorb():
-            self.publish_belief()
+        episode.absorb()
         if self.action is not None:
             self.action.advanced(episode)
 

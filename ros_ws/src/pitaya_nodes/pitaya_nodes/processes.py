@@ -67,7 +67,17 @@ class ProcessGroup:
         Raises:
             BringUpError: If its executable is not installed or cannot be started.
         """
-        command = self._command(spec)
+        return self._start(spec, self._command(spec))
+
+    def start_command(self, name: str, command: Sequence[str]) -> Child:
+        """Starts a program that is not an installed node.
+
+        Raises:
+            BringUpError: If it cannot be started.
+        """
+        return self._start(NodeSpec(name, "", ""), command)
+
+    def _start(self, spec: NodeSpec, command: Sequence[str]) -> Child:
         log_path, log = None, None
         if self._folder is not None:
             log_path = self._folder / f"{spec.name}.log"

@@ -4,15 +4,17 @@
 from __future__ import annotations
 
 NANOSECONDS = 1_000_000_000
-_SLACK = 5
-"""A state counts as on time if it is early by at most this part (1/5) of the interval between states."""
+_SHORTEST = 5
+"""No step is shorter than 1/5 of the period."""
 
 
 class TickSchedule:
     """Ticks once a period on an absolute grid, whatever the rate of the states.
 
-    With one state per period (lock-step) every state ticks; with ten, every tenth. A state that comes more
-    than half a period late starts the grid anew, so that steps never bunch up to catch up.
+    With one state per period (lock-step) every state ticks; with ten, every tenth: the one nearest to the grid point,
+    so early by at most half the interval between states (the longer of the last two, for they jitter) and not within
+    half a period of the last tick. A state that comes late does not shift the grid, and grid points that were missed
+    are not made up for.
     """
 
     def __init__(self, period_s: float, first_ns: int) -> None:
@@ -20,22 +22,28 @@ class TickSchedule:
 
         Args:
             period_s: Time between policy steps [s].
-            first_ns: States stamped before this [ns] never tick; the first one from here on does.
+            first_ns: States stamped before this [ns] never tick; the first one from here on does, and the grid
+                starts with it.
         """
         self._period_ns = round(period_s * NANOSECONDS)
         self._due_ns = first_ns
         self._last_ns: int | None = None
+        self._interval_ns = 0
+        self._not_before_ns = first_ns
 
     def ticks(self, stamp_ns: int) -> bool:
         """Whether the state with this stamp [ns], later than all before, triggers a policy step."""
-        first = self._last_ns is None
-        interval_ns = 0 if self._last_ns is None else min(stamp_ns - self._last_ns, self._period_ns)
-        if stamp_ns < self._due_ns - interval_ns // _SLACK:
-            if not first:
-                self._last_ns = stamp_ns
-            return False
-        late_ns = stamp_ns - self._due_ns
-        start = stamp_ns if first or late_ns > self._period_ns // 2 else self._due_ns
-        self._due_ns = start + self._period_ns
+        if self._last_ns is None:
+            if stamp_ns < self._due_ns:
+                return False
+            self._due_ns = stamp_ns
+        former_ns, self._interval_ns = self._interval_ns, stamp_ns - (self._last_ns or stamp_ns)
         self._last_ns = stamp_ns
+        interval_ns = min(max(former_ns, self._interval_ns), self._period_ns)
+        if stamp_ns < self._due_ns and stamp_ns < max(self._due_ns - interval_ns // 2, self._not_before_ns):
+            return False
+        self._not_before_ns = stamp_ns + self._period_ns // 2
+        shortest_ns = self._period_ns // _SHORTEST
+        missed = max(stamp_ns + shortest_ns - self._due_ns - 1, 0) // self._period_ns
+        self._due_ns += (missed + 1) * self._period_ns
         return True

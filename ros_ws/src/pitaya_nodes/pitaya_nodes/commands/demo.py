@@ -78,6 +78,7 @@ def demo(
         task_seed=task_seed,
         seed=seed,
         episodes=episodes,
+        steps=0,
         exploration_episodes=explore,
         real_time=realtime,
         folder=_new_folder(out),

@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One episode without ROS: what it answers, what enters the belief, and in which order."""
+
+from functools import partial
+from itertools import permutations
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from meta_rl_core.bundle import Bundle, load_bundle
+from meta_rl_core.errors import NonFiniteError
+from meta_rl_core.runtime.adapter import Adapter
+from meta_rl_core.runtime.admission import AdmissionRules
+from meta_rl_core.runtime.pairing import TransitionPairing
+from meta_rl_core.runtime.terms import JointReading
+from pitaya_nodes.episode import Episode, Score
+
+MS = 1_000_000
+
+
+@pytest.fixture(scope="module")
+def loaded(bundle: Path) -> Bundle:
+    return load_bundle(bundle)
+
+
+class Run:
+    """An episode of three steps, one state every 100 ms from 1 s on."""
+
+    def __init__(self, loaded: Bundle, steps: int = 3) -> None:
+        self.robot = loaded.robot
+        self.adapter = Adapter(loaded, seed=1)
+        self.pairing = TransitionPairing(AdmissionRules(self.robot.period_s))
+        self.beliefs: list[int] = []
+        self.episode = Episode(self.robot, self.adapter, self.pairing, 0, steps, 1000 * MS, self._note_belief)
+
+    def _note_belief(self) -> None:
+        self.beliefs.append(self.adapter.belief.transitions)
+
+    def state(self, step: int, value: float = 0.1) -> JointReading:
+        joints = len(self.robot.joint_names)
+        stamp_ns = (1000 + 100 * step) * MS
+        return JointReading(stamp_ns, self.robot.joint_names, np.full(joints, value), np.zeros(joints))
+
+    def answer(self, step: int) -> object:
+        command = self.episode.answer(self.state(step, 0.1 + 0.01 * step))
+        self.episode.absorb()
+        return command
+
+
+def score(reward: float) -> Score:
+    return Score(reward, 10.0 * reward, error=reward / 100.0, success=reward > 2.0)
+
+
+def test_a_whole_episode_in_order(loaded: Bundle) -> None:
+    run = Run(loaded)
+    for step in range(4):
+        command = run.answer(step)
+        assert (command is None) == (step == 3)
+        stamp_ns = run.state(step).stamp_ns
+        if step:
+            run.episode.score(stamp_ns, score(float(step)))
+        if command is not None:
+            run.episode.executed(stamp_ns, command)
+        run.episode.absorb()
+    assert not run.episode.acting
+    assert run.episode.complete
+    assert run.beliefs == [1, 2, 3]
+    outcome = run.episode.close()
+    # 1 + 2 + 3; the last step has error 0.03 and counts as solved.
+    assert outcome.episode_return == 6.0
+    assert (outcome.final_error, outcome.success) == (0.03, True)
+    assert (outcome.judged, outcome.steps) == (3, 3)
+
+
+def test_the_order_of_arrival_does_not_change_a_bit_of_the_belief(loaded: Bundle) -> None:
+    evidence = set()
+    for order in permutations(range(6)):
+        run = Run(loaded)
+        commands = [run.answer(step) for step in range(4)]
+        messages = [
+            *(partial(run.episode.executed, run.state(s).stamp_ns, commands[s]) for s in range(3)),
+            *(partial(run.episode.score, run.state(s).stamp_ns, score(s)) for s in range(1, 4)),
+        ]
+        for index in order:
+            messages[index]()
+            run.episode.absorb()
+        assert run.beliefs == [1, 2, 3]
+        evidence.add(run.adapter.belief.evidence_precision_mean.tobytes())
+    assert len(evidence) == 1
+
+
+def test_a_score_may_overtake_its_state(loaded: Bundle) -> None:
+    run = Run(loaded)
+    run.episode.score(run.state(1).stamp_ns, score(1.0))
+    run.episode.score(run.state(0).stamp_ns + 50 * MS, score(7.0))  # of a state between two ticks: nobody's
+    command = run.answer(0)
+    run.episode.executed(run.state(0).stamp_ns, command)
+    assert run.beliefs == []
+    run.answer(1)
+    assert run.beliefs == [1]
+    assert run.episode.close().episode_return == 1.0
+
+
+def test_the_same_state_again_gets_the_same_command_and_an_older_one_none(loaded: Bundle) -> None:
+    run = Run(loaded)
+    first = run.answer(0)
+    second = run.answer(1)
+    np.testing.assert_array_equal(run.episode.answer(run.state(1, 9.0)), second)
+    assert run.episode.answer(run.state(0)) is None
+    assert run.episode.answer(run.state(-1)) is None
+    assert run.episode.step == 2
+    assert first is not second
+
+
+def test_states_of_before_the_episode_are_not_answered(loaded: Bundle) -> None:
+    run = Run(loaded)
+    assert run.episode.answer(run.state(-1)) is None
+    assert run.episode.step == 0
+
+
+def test_a_step_that_was_not_executed_as_commanded_does_not_count(loaded: Bundle) -> None:
+    run = Run(loaded, steps=1)
+    command = run.answer(0)
+    run.episode.executed(run.state(0).stamp_ns, np.asarray(command) + 0.01)
+    run.answer(1)
+    run.episode.score(run.state(1).stamp_ns, score(1.0))
+    run.episode.absorb()
+    assert run.episode.complete
+    assert (run.pairing.accepted, run.pairing.rejected) == (0, 1)
+    assert run.adapter.belief.transitions == 0
+    assert run.episode.close().judged == 1
+
+
+def test_what_is_missing_at_the_end_is_refused_and_what_is_there_counts(loaded: Bundle) -> None:
+    run = Run(loaded)
+    for step in range(4):
+        command = run.answer(step)
+        if command is not None:
+            run.episode.executed(run.state(step).stamp_ns, command)
+        if step in (1, 3):  # the judgement of step 2 never comes
+            run.episode.score(run.state(step).stamp_ns, score(float(step)))
+    assert not run.episode.complete
+    outcome = run.episode.close()
+    assert (run.pairing.accepted, run.pairing.rejected) == (2, 1)
+    assert run.adapter.belief.transitions == 2
+    assert (outcome.judged, outcome.episode_return) == (2, 4.0)
+
+
+def test_an_observation_without_a_finite_answer_is_no_step(loaded: Bundle) -> None:
+    run = Run(loaded)
+    with pytest.raises(NonFiniteError):
+        run.episode.answer(run.state(0, np.nan))
+    assert run.episode.step == 0
