@@ -145,7 +145,9 @@ class TaskBelief:
         )
 
     def forget(self, keep: float) -> TaskBelief:
-        """Keeps the share `keep` in [0, 1] of all evidence, which pulls the belief toward the prior.
+        """Keeps the share `keep` in [0, 1] of all evidence, which pulls mean and variance toward the prior.
+
+        Where the prior is no factor of the product, it takes the place of the evidence that goes.
 
         Raises:
             InvalidValueError: If `keep` is outside [0, 1].
@@ -154,8 +156,9 @@ class TaskBelief:
             raise InvalidValueError(f"keep must lie in [0, 1], got {keep}")
         if keep == 0.0:
             return TaskBelief.prior(self.latent_dim, self.prior_in_product)
+        prior_share = 0.0 if self.prior_in_product or self.transitions == 0 else 1.0 - keep
         return TaskBelief(
-            keep * self.evidence_precision,
+            keep * self.evidence_precision + prior_share,
             keep * self.evidence_precision_mean,
             self.transitions,
             self.prior_in_product,

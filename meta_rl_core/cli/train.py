@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +65,7 @@ def train(
     import torch
 
     from meta_rl_core.pearl.presets import make_config
-    from meta_rl_core.pearl.trainer import Trainer
+    from meta_rl_core.pearl.trainer import COMMAND_FILE, Trainer
     from meta_rl_core.registry import load_family
 
     # A run in the background inherits an ignored SIGINT, and a machine that shuts down sends SIGTERM: both save.
@@ -74,9 +76,15 @@ def train(
     overrides = dict(_parse(setting) for setting in settings)
     if iterations is not None:
         overrides["iterations"] = iterations
+    tasks = load_family(family)
+    if tasks.changes_dynamics:
+        overrides.setdefault("relabel", False)
     config = make_config(family, preset, seed=seed, **overrides)
     directory = out or Path("runs") / f"{family.replace(':', '.')}-{preset}-{seed}"
-    Trainer(load_family(family), config, directory, resume=resume).run()
+    trainer = Trainer(tasks, config, directory, resume=resume)
+    if not resume:
+        (directory / COMMAND_FILE).write_text(shlex.join(["pitaya", *sys.argv[1:]]) + "\n")
+    trainer.run()
     click.echo(f"run: {directory}")
 
 

@@ -73,6 +73,15 @@ def aggregate_kl(mean: Tensor, variance: Tensor) -> Tensor:
     return 0.5 * (spread + mean.mean(dim=0).square() - 1.0 - spread.log()).sum()
 
 
+def kl_between(mean: Tensor, variance: Tensor, other_mean: Tensor, other_variance: Tensor) -> Tensor:
+    """KL( N(mean, variance) || N(other) ) summed over dimensions, one per task, shape (tasks,) [nat].
+
+    In this direction the other must cover whatever the first may be: it becomes broad where it cannot know.
+    """
+    ratio = variance / other_variance
+    return 0.5 * (ratio + (mean - other_mean).square() / other_variance - 1.0 - ratio.log()).sum(dim=-1)
+
+
 def kl_to_standard_normal(mean: Tensor, variance: Tensor) -> Tensor:
     """KL( N(mean, variance) || N(0, I) ) summed over tasks AND latent dimensions, as the paper's code does [nat]."""
     return 0.5 * (variance + mean.square() - 1.0 - variance.log()).sum()

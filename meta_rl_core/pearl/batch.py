@@ -23,3 +23,5 @@ class Batch(NamedTuple):
     """1 where the episode truly ended, shape (T, B)."""
     context: Tensor
     """Encoder inputs, shape (T, C, context_dim)."""
+    early_context: Tensor | None = None
+    """Of the same tasks, as lived before anything was known: prior episodes alone, shape (T, C, context_dim)."""

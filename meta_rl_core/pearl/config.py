@@ -89,6 +89,9 @@ class PearlConfig:
     """Weight of an auxiliary head that predicts the reward from (s, a, s', z); shapes z directly."""
     bellman_gradient_to_encoder: bool = True
     """Whether the encoder learns from the Q regression, as in the paper; needs reward prediction when off."""
+    early_context_weight: float = 0.0
+    """Weight of making the posterior of uninformed early contexts cover what informative ones of the same task say
+    (sac_v2 with relabelling); without it a context that says little is taken for a sharp answer."""
     rewarded_context_share: float = 0.0
     """Share of contexts chosen, with their tasks, to hold sparse reward; needs relabelling."""
     target_entropy_per_action: float = -1.0
@@ -133,9 +136,14 @@ class PearlConfig:
         ):
             if not low < getattr(self, name) <= high:
                 raise InvalidValueError(f"{name} must lie in ({low}, {high}], got {getattr(self, name)}")
-        for name in ("kl_weight", "aggregate_weight", "reward_prediction_weight"):
+        for name in ("kl_weight", "aggregate_weight", "early_context_weight", "reward_prediction_weight"):
             if not getattr(self, name) >= 0.0:
                 raise InvalidValueError(f"{name} must not be negative, got {getattr(self, name)}")
+        if self.relabel and self.collection.extra_posterior_episodes:
+            raise InvalidValueError(
+                "extra_posterior_episodes belong to the paper's context buffers; with relabel=true "
+                "use posterior_episodes"
+            )
         if not self.bellman_gradient_to_encoder and self.reward_prediction_weight == 0.0:
             raise InvalidValueError(
                 "without the Bellman gradient the encoder learns nothing; set reward_prediction_weight"

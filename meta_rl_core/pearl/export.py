@@ -22,6 +22,7 @@ from meta_rl_core.pearl.agent import Agent
 from meta_rl_core.pearl.checkpoint import AVERAGED
 from meta_rl_core.pearl.config import PearlConfig
 from meta_rl_core.pearl.rollout import Explorer
+from meta_rl_core.pearl.trainer import COMMAND_FILE
 from meta_rl_core.registry import load_family
 from meta_rl_core.tasks import TaskFamily
 
@@ -65,7 +66,7 @@ def export_parts(
         },
         "provenance": {
             "commit": _commit(),
-            "command": f"pitaya train {config.family} --preset {config.preset} --seed {config.seed}",
+            "command": _command(run_directory, config),
             "preset": config.preset,
             "seed": config.seed,
             "env_steps": counters["env_steps"],
@@ -148,6 +149,13 @@ def _golden(agent: Agent, family: TaskFamily) -> dict[str, NDArray[np.float32]]:
         action=agent.actor.act(tensors["observation"], tensors["z"]),
     )
     return {name: value.numpy().astype(np.float32) for name, value in tensors.items()}
+
+
+def _command(run_directory: Path, config: PearlConfig) -> str:
+    try:
+        return (run_directory / COMMAND_FILE).read_text().strip()
+    except OSError:
+        return f"pitaya train {config.family} --preset {config.preset} --seed {config.seed}"
 
 
 def _commit() -> str:

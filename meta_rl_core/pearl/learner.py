@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from meta_rl_core.errors import ContractError
 from meta_rl_core.networks.critic import polyak_update
 from meta_rl_core.pearl.agent import Agent
 from meta_rl_core.pearl.batch import Batch
@@ -49,6 +50,11 @@ class Learner:
         self.env_steps = 0
         self.updates = 0
         self.replay: TaskReplay | RelabelledReplay
+        if config.relabel and family.changes_dynamics:
+            raise ContractError(
+                f"tasks of {family.spec.name!r} change the dynamics, so a transition of one is not a transition of "
+                "another; use --set relabel=false or --preset paper"
+            )
         if config.relabel:
             self.replay = RelabelledReplay(family.spec, config.replay_capacity, config.context_window_visits)
         else:
@@ -133,26 +139,31 @@ class Learner:
 
     def make_batch(self) -> Batch:
         """Draws tasks, their contexts and, independently, their RL transitions."""
-        config = self.config
+        config, early = self.config, None
         if isinstance(self.replay, RelabelledReplay):
             drawn = self._draw_contexts(self.replay)
             tasks, context_rows = drawn.tasks, drawn.rows
             rl_rows = self.replay.draw_rl((config.meta_batch, config.batch_size), self.generator)
+            if config.early_context_weight > 0.0:
+                early_rows = self.replay.draw_early(config.meta_batch, config.context_size, self.generator)
+                early = self._encoded(early_rows, tasks)
         else:
             tasks = self.generator.integers(len(self.tasks), size=config.meta_batch)
             context_rows = self.replay.sample_context(tasks, config.context_size, self.generator)
             rl_rows = self.replay.sample_rl(tasks, config.batch_size, self.generator)
         transitions = self._transitions(rl_rows, tasks)
-        context = self._transitions(context_rows, tasks)
+        del transitions["signals"], transitions["sparse_reward"]
+        return Batch(**transitions, context=self._encoded(context_rows, tasks), early_context=early)
+
+    def _encoded(self, rows: torch.Tensor, tasks: Index) -> torch.Tensor:
+        context = self._transitions(rows, tasks)
         sparse = self.family.spec.context_reward == "sparse"
-        encoded = self.agent.encode_context(
+        return self.agent.encode_context(
             context["observation"],
             context["action"],
             context["sparse_reward" if sparse else "reward"],
             context["next_observation"],
         )
-        del transitions["signals"], transitions["sparse_reward"]
-        return Batch(**transitions, context=encoded)
 
     def _draw_contexts(self, replay: RelabelledReplay) -> ContextDraw:
         """Contexts of one batch; a configured share of them is made sure to hold sparse reward.

@@ -34,6 +34,7 @@ _FAST: dict[str, Any] = {
     "reduced_precision": True,
     "averaging_rate": 0.002,
     "learning_rate_decay": 0.05,
+    "collection": CollectionConfig(10, False, 5, 2, 3, 0),
 }
 _DCLAW_FAST: dict[str, Any] = {
     **_FAST,
@@ -60,6 +61,7 @@ _SPARSE_POINT_FAST: dict[str, Any] = {
     "reward_scale": 1.0,
     "discount": 0.9,
     "kl_weight": 0.01,
+    "aggregate_weight": 1.0,
     "batch_size": 64,
     "context_size": 128,
     "actor_hidden": (128, 128),
@@ -70,7 +72,6 @@ _SPARSE_POINT_FAST: dict[str, Any] = {
     "learning_rate": 1e-3,
     "policy_delay": 2,
     "target_rate": 0.01,
-    "rewarded_context_share": 0.9,
     "collection": CollectionConfig(10, True, 20, 5, 5, 0),
     "evaluation": EvaluationConfig(every_iterations=5, tasks=20, episodes=20, exploration_episodes=5),
 }
@@ -84,7 +85,12 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
             **_SPARSE_POINT_FAST,
             "evaluation": EvaluationConfig(every_iterations=5, tasks=20, episodes=3, exploration_episodes=1),
         },
-        "sparse-point-robot": _SPARSE_POINT_FAST,
+        "sparse-point-robot": {
+            **_SPARSE_POINT_FAST,
+            "rewarded_context_share": 1.0,
+            "early_context_weight": 0.1,
+            "collection": CollectionConfig(10, True, 20, 10, 5, 0),
+        },
         "dclaw-turn": _DCLAW_FAST,
         "dclaw-turn-sparse": _DCLAW_FAST,
     },

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from meta_rl_core.networks.critic import TwinCritic, polyak_update
-from meta_rl_core.networks.encoder import aggregate_kl, kl_to_standard_normal
+from meta_rl_core.networks.encoder import aggregate_kl, kl_between, kl_to_standard_normal
 from meta_rl_core.networks.mlp import MLP
 from meta_rl_core.pearl.agent import Agent
 from meta_rl_core.pearl.batch import Batch
@@ -73,6 +73,7 @@ class SacV2Update(nn.Module):
         losses, z = self.critic_losses(batch, latent_noise, next_noise)
         loss = losses["critic_loss"] + self.config.kl_weight * losses["kl_per_task"]
         loss = loss + self.config.aggregate_weight * losses["aggregate_kl"]
+        loss = loss + self.config.early_context_weight * losses["early_kl"]
         loss = loss + self.config.reward_prediction_weight * losses["reward_loss"]
         self.critic_optimiser.zero_grad(set_to_none=True)
         loss.backward()
@@ -115,6 +116,7 @@ class SacV2Update(nn.Module):
             losses = {
                 "kl_per_task": kl_to_standard_normal(mean, variance) / mean.shape[0],
                 "aggregate_kl": aggregate_kl(mean, variance),
+                "early_kl": self._early_loss(batch, mean.detach(), variance.detach()),
                 "critic_loss": self._critic_loss(
                     batch, rows if learns_from_values else rows.detach(), next_noise
                 ),
@@ -132,6 +134,12 @@ class SacV2Update(nn.Module):
             target = target + (1.0 - batch.terminal) * self.config.discount * bootstrap
         first, second = self.critic(batch.observation, batch.action, z)
         return functional.mse_loss(first, target) + functional.mse_loss(second, target)
+
+    def _early_loss(self, batch: Batch, mean: Tensor, variance: Tensor) -> Tensor:
+        """How badly the posterior of an uninformed context covers what turns out to be true of its task."""
+        if batch.early_context is None:
+            return torch.zeros((), device=mean.device)
+        return kl_between(mean, variance, *self.agent.posterior(batch.early_context)).mean()
 
     def _reward_loss(self, batch: Batch, z: Tensor) -> Tensor:
         if self.config.reward_prediction_weight == 0.0:

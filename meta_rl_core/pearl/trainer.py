@@ -25,6 +25,8 @@ from meta_rl_core.pearl.rollout import Explorer
 from meta_rl_core.tasks import TaskFamily
 
 EVALUATION_STREAM = 0x5EED
+COMMAND_FILE = "command.txt"
+"""The command line that started the run; a bundle's provenance quotes it."""
 
 
 class Trainer:

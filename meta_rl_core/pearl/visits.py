@@ -79,6 +79,16 @@ class RelabelledReplay:
             rows[index] = pool[generator.integers(len(pool), size=size)]
         return ContextDraw(tasks, torch.from_numpy(rows), relabelled)
 
+    def draw_early(self, count: int, size: int, generator: np.random.Generator) -> Tensor:
+        """Rows (count, size) of prior prefixes of the newest visits: context of any task, before it was known."""
+        rows = np.empty((count, size), np.int64)
+        for index in range(count):
+            visit = int(generator.integers(len(self.tasks)))
+            length = int(generator.integers(1, self.prior_counts[visit] + 1))
+            pool = np.concatenate(self.episodes[visit][:length])
+            rows[index] = pool[generator.integers(len(pool), size=size)]
+        return torch.from_numpy(rows)
+
     def draw_rl(self, shape: tuple[int, int], generator: np.random.Generator) -> Tensor:
         """Rows drawn uniformly from the whole store."""
         return torch.from_numpy(generator.integers(self.store.size, size=shape))

@@ -68,6 +68,10 @@ def test_forgetting_pulls_towards_the_prior_and_keeping_nothing_is_the_prior() -
     belief = TaskBelief.prior(1, prior_in_product=True).observe(np.array([2.0]), np.array([0.1]))
     # Half of the precision 10 is 5; with the prior 6, so the mean is 5*2/6.
     assert belief.forget(0.5).mean[0] == pytest.approx(10 / 6)
+    # Without it: precision 0.5*10 + 0.5*1 = 5.5, mean 5*2/5.5; all evidence kept changes nothing.
+    bare = TaskBelief.prior(1).observe(np.array([2.0]), np.array([0.1]))
+    assert bare.forget(0.5).mean[0] == pytest.approx(10 / 5.5)
+    assert bare.forget(1.0).mean[0] == bare.mean[0]
     assert belief.forget(0.0).transitions == 0
     assert belief.forget(0.0).std[0] == 1.0
 

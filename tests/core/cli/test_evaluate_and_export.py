@@ -77,7 +77,9 @@ def test_a_bundle_of_an_unknown_family_names_the_known_ones(tmp_path: Path) -> N
     write_bundle(tmp_path / "policy", {**fields, "family": "knitting"}, weights, golden)
     result = call("evaluate", tmp_path / "policy")
     assert result.exit_code == 2
-    assert "unknown task family 'knitting'; known: dclaw-turn" in " ".join(result.output.split())
+    message = " ".join(result.output.split())
+    assert "unknown task family 'knitting'; known: " in message
+    assert "dclaw-turn" in message
 
 
 def test_a_missing_bundle_is_one_clear_line(tmp_path: Path) -> None:
@@ -130,6 +132,6 @@ def test_exporting_what_is_no_run_says_how_to_make_one(tmp_path: Path) -> None:
 
 
 def test_an_unknown_family_names_the_known_ones_and_a_path_works_too() -> None:
-    with pytest.raises(UnknownNameError, match="known: dclaw-turn"):
+    with pytest.raises(UnknownNameError, match="known: .*dclaw-turn"):
         load_family("dclaw-trun")
     assert isinstance(load_family("tests.helpers.toy_family:LineFamily"), LineFamily)

@@ -126,6 +126,24 @@ def test_only_task_independent_episodes_serve_as_context_of_another_task() -> No
     assert foreign > 0
 
 
+def test_early_contexts_hold_prior_episodes_alone() -> None:
+    learner = make_learner(CollectionConfig(1, False, 4, 2, 2, 0), relabel=True, method="sac_v2")
+    learner.collect_initial()
+    for _ in range(3):
+        learner.collect()
+    replay = learner.replay
+    assert isinstance(replay, RelabelledReplay)
+    late = {
+        int(row)
+        for episodes, prior in zip(replay.episodes, replay.prior_counts, strict=True)
+        for rows in episodes[prior:]
+        for row in rows
+    }
+    rows = replay.draw_early(60, 7, np.random.default_rng(0))
+    assert late
+    assert not late & set(rows.flatten().tolist())
+
+
 def test_a_full_store_overwrites_the_oldest() -> None:
     learner = make_learner(CollectionConfig(1, False, 1, 1, 0, 0), relabel=True, method="sac_v2")
     learner.replay.store.capacity = 12

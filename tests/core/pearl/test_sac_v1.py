@@ -9,7 +9,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from meta_rl_core.networks.encoder import aggregate_kl, kl_to_standard_normal, product_of_gaussians
+from meta_rl_core.networks.encoder import (
+    aggregate_kl,
+    kl_between,
+    kl_to_standard_normal,
+    product_of_gaussians,
+)
 from meta_rl_core.pearl.agent import Agent
 from meta_rl_core.pearl.batch import Batch
 from meta_rl_core.pearl.config import PearlConfig
@@ -163,3 +168,13 @@ def test_posteriors_that_together_look_like_the_prior_cost_nothing() -> None:
     assert float(aggregate_kl(mean, torch.zeros(4, 1))) == pytest.approx(0.0)
     # All at 1 with variance 0.5: 0.5 * (0.5 + 1 - 1 - ln 0.5).
     assert float(aggregate_kl(torch.ones(4, 1), torch.full((4, 1), 0.5))) == pytest.approx(0.596574, abs=1e-6)
+
+
+def test_the_divergence_between_two_posteriors_is_the_closed_form_and_punishes_false_certainty() -> None:
+    # KL(N(0, 1) || N(1, 4)) = 0.5 * (1/4 + 1/4 - 1 + ln 4)
+    one, zero = torch.ones(1, 1), torch.zeros(1, 1)
+    assert float(kl_between(zero, one, one, 4 * one)) == pytest.approx(0.443147, abs=1e-6)
+    assert float(kl_between(zero, one, zero, one)) == pytest.approx(0.0)
+    assert float(kl_between(one, 0.01 * one, zero, 0.01 * one)) > float(
+        kl_between(one, 0.01 * one, zero, one)
+    )
