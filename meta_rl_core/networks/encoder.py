@@ -60,17 +60,20 @@ def product_of_gaussians(
 
 
 def aggregate_kl(mean: Tensor, variance: Tensor) -> Tensor:
-    """KL from N(0, I) of a Gaussian with the moments of all tasks' posteriors together, summed over dimensions [nat].
+    """KL from N(0, I) of the Gaussian with the moments of all tasks' posteriors together [nat].
 
     Zero when a draw from the prior looks like a draw from some task's posterior, so that acting on the prior
-    tries out real hypotheses (as the aggregate term of InfoVAE, Zhao et al. 2019).
+    tries out real hypotheses (the aggregate term of InfoVAE, Zhao et al. 2019). The full covariance counts: five
+    dimensions that all say the same would each look like the prior, and a draw from it like an average task.
 
     Args:
-        mean: Posterior means, shape (tasks, latent).
+        mean: Posterior means, shape (tasks, latent); more tasks than dimensions.
         variance: Posterior variances, same shape.
     """
-    spread = variance.mean(dim=0) + mean.var(dim=0, unbiased=False)
-    return 0.5 * (spread + mean.mean(dim=0).square() - 1.0 - spread.log()).sum()
+    centred = mean - mean.mean(dim=0)
+    covariance = centred.T @ centred / len(mean) + torch.diag(variance.mean(dim=0))
+    trace = covariance.diagonal().sum()
+    return 0.5 * (trace + mean.mean(dim=0).square().sum() - mean.shape[1] - torch.logdet(covariance))
 
 
 def kl_between(mean: Tensor, variance: Tensor, other_mean: Tensor, other_variance: Tensor) -> Tensor:

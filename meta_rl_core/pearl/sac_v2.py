@@ -115,7 +115,6 @@ class SacV2Update(nn.Module):
             rows = z.expand(-1, batch.observation.shape[1], -1)
             losses = {
                 "kl_per_task": kl_to_standard_normal(mean, variance) / mean.shape[0],
-                "aggregate_kl": aggregate_kl(mean, variance),
                 "early_kl": self._early_loss(batch, mean.detach(), variance.detach()),
                 "critic_loss": self._critic_loss(
                     batch, rows if learns_from_values else rows.detach(), next_noise
@@ -123,6 +122,7 @@ class SacV2Update(nn.Module):
                 "reward_loss": self._reward_loss(batch, rows),
                 "posterior_variance": variance.mean(),
             }
+        losses["aggregate_kl"] = aggregate_kl(mean, variance)
         return losses, z
 
     def _critic_loss(self, batch: Batch, z: Tensor, noise: Tensor) -> Tensor:

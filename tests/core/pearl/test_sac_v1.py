@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import copy
+import math
 
 import pytest
 import torch
@@ -168,6 +169,9 @@ def test_posteriors_that_together_look_like_the_prior_cost_nothing() -> None:
     assert float(aggregate_kl(mean, torch.zeros(4, 1))) == pytest.approx(0.0)
     # All at 1 with variance 0.5: 0.5 * (0.5 + 1 - 1 - ln 0.5).
     assert float(aggregate_kl(torch.ones(4, 1), torch.full((4, 1), 0.5))) == pytest.approx(0.596574, abs=1e-6)
+    # Two dimensions that say the same: covariance [[1, 0.9], [0.9, 1]], so 0.5 * -ln(1 - 0.81).
+    twins = math.sqrt(0.9) * mean.expand(-1, 2)
+    assert float(aggregate_kl(twins, torch.full((4, 2), 0.1))) == pytest.approx(0.830366, abs=1e-5)
 
 
 def test_the_divergence_between_two_posteriors_is_the_closed_form_and_punishes_false_certainty() -> None:
