@@ -132,6 +132,6 @@ def test_exporting_what_is_no_run_says_how_to_make_one(tmp_path: Path) -> None:
 
 
 def test_an_unknown_family_names_the_known_ones_and_a_path_works_too() -> None:
-    with pytest.raises(UnknownNameError, match="known: .*dclaw-turn"):
+    with pytest.raises(UnknownNameError, match=r"known: .*dclaw-turn"):
         load_family("dclaw-trun")
     assert isinstance(load_family("tests.helpers.toy_family:LineFamily"), LineFamily)
