@@ -43,7 +43,7 @@ class Argument:
         try:
             value = self._typed(text)
         except (ValueError, KeyError) as error:
-            raise BringUpError(f"argument {self.name} must be a {self.kind}, got {text!r}") from error
+            raise BringUpError(f"argument {self.name} must be of type {self.kind}, got {text!r}") from error
         if self.choices and value not in self.choices:
             raise BringUpError(f"argument {self.name} must be one of {', '.join(self.choices)}, got {text!r}")
         return value

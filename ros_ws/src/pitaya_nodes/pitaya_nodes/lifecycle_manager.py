@@ -11,6 +11,7 @@ import rclpy
 from lifecycle_msgs.msg import State, Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 from rcl_interfaces.msg import Log
+from rclpy.exceptions import InvalidParameterValueException
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.logging import LoggingSeverity
 from rclpy.node import Node
@@ -100,17 +101,22 @@ class LifecycleManager(Node):
 def main() -> int:
     """Entry point."""
     rclpy.init()
-    manager = LifecycleManager()
+    manager: LifecycleManager | None = None
     try:
+        manager = LifecycleManager()
         manager.bring_up()
     except BringUpError as error:
-        manager.get_logger().fatal(str(error))
+        rclpy.logging.get_logger("lifecycle_manager").fatal(str(error))
         return 1
+    except InvalidParameterValueException as error:
+        rclpy.logging.get_logger("lifecycle_manager").fatal(str(error))
+        return 2
     except (KeyboardInterrupt, ExternalShutdownException):
         return 130
     finally:
-        with contextlib.suppress(KeyboardInterrupt):
-            manager.destroy_node()
+        if manager is not None:
+            with contextlib.suppress(KeyboardInterrupt):
+                manager.destroy_node()
         rclpy.try_shutdown()
     return 0
 

@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Bring-up files: what is started for which arguments, and what a wrong one is told."""
+
+from pathlib import Path
+
+import pytest
+
+from pitaya_nodes.bringup import BringUp, NodeSpec, find_bringup
+from pitaya_nodes.errors import BringUpError
+from tests.ros.graph import BRING_UP
+
+
+@pytest.fixture(scope="module")
+def dclaw() -> BringUp:
+    return find_bringup(str(BRING_UP))
+
+
+def by_name(specs: list[NodeSpec]) -> dict[str, NodeSpec]:
+    return {spec.name: spec for spec in specs}
+
+
+def test_the_simulated_graph_is_managed_in_order_and_runs_on_simulated_time(dclaw: BringUp) -> None:
+    specs = dclaw.resolve({"bundle": "/b", "task_seed": "7", "mode": "real_time", "real_time_factor": "2"})
+    assert [spec.name for spec in specs] == [
+        "sim_node",
+        "reward_node",
+        "command_gate",
+        "policy_node",
+        "lifecycle_manager",
+    ]
+    nodes = by_name(specs)
+    assert nodes["lifecycle_manager"].parameters == {
+        "nodes": ["sim_node", "reward_node", "command_gate", "policy_node"]
+    }
+    assert nodes["sim_node"].parameters == {
+        "plant": "dclaw",
+        "family": "",
+        "mode": "real_time",
+        "real_time_factor": 2.0,
+        "task_seed": 7,
+    }
+    assert nodes["policy_node"].parameters == {"bundle": "/b", "use_sim_time": True}
+
+
+def test_an_external_plant_gets_everything_but_the_simulator(dclaw: BringUp) -> None:
+    specs = dclaw.resolve({"plant": "external", "namespace": "left"})
+    assert [spec.name for spec in specs] == [
+        "reward_node",
+        "command_gate",
+        "policy_node",
+        "lifecycle_manager",
+    ]
+    assert {spec.namespace for spec in specs} == {"left"}
+    assert by_name(specs)["command_gate"].parameters["use_sim_time"] is False
+    assert by_name(specs)["lifecycle_manager"].parameters["nodes"] == [
+        "reward_node",
+        "command_gate",
+        "policy_node",
+    ]
+
+
+def test_the_recorder_starts_first_so_that_it_ends_last(dclaw: BringUp, tmp_path: Path) -> None:
+    specs = dclaw.resolve({"record": "true", "out": str(tmp_path)})
+    assert specs[0].name == "recorder"
+    assert specs[0].parameters["directory"] == f"{tmp_path}/recording"
+    assert "joint_states" in specs[0].parameters["topics"]
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"modus": "fast"}, "unknown argument modus; dclaw_sim takes: bundle, plant"),
+        ({"mode": "warp"}, "mode must be one of lock_step, real_time, got 'warp'"),
+        ({"task_seed": "seven"}, "task_seed must be of type integer, got 'seven'"),
+        ({"real_time_factor": "nan"}, "real_time_factor must be of type number, got 'nan'"),
+        ({"record": "perhaps"}, "record must be of type boolean, got 'perhaps'"),
+    ],
+)
+def test_a_wrong_argument_is_told_what_is_allowed(dclaw: BringUp, given: dict[str, str], said: str) -> None:
+    with pytest.raises(BringUpError, match=said):
+        dclaw.resolve(given)
+
+
+def test_an_unknown_bring_up_is_told_which_there_are() -> None:
+    with pytest.raises(BringUpError, match=r"unknown bring-up 'moon'; known: .*dclaw_sim"):
+        find_bringup("moon")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("nodes: {}", "must be a mapping with a list of nodes"),
+        ("nodes: [", "cannot read bring-up file"),
+        ("nodes: [{name: a}]", "a node has name, executable"),
+        ("nodes: [{name: a, executable: b, colour: red}]", "a node has name, executable"),
+        ("arguments: {x: {description: d}}\nnodes: []", "argument x must have a default"),
+        ("arguments: {x: {default: 1, type: complex}}\nnodes: []", "type of argument x must be one of"),
+        ("nodes: [{name: a, executable: b, if: $(nothing)}]", "names no argument"),
+        (
+            "arguments: {x: {default: y}}\nnodes: [{name: a, executable: b, if: $(x)}]",
+            "must be true or false",
+        ),
+    ],
+)
+def test_a_wrong_file_is_told_what_is_wrong(tmp_path: Path, content: str, said: str) -> None:
+    path = tmp_path / "robot.yaml"
+    path.write_text(content)
+    with pytest.raises(BringUpError, match=said):
+        find_bringup(str(path)).resolve({})
+
+
+def test_a_text_around_an_argument_stays_a_text(tmp_path: Path) -> None:
+    path = tmp_path / "robot.yaml"
+    path.write_text(
+        "arguments: {n: {type: integer, default: 3}}\n"
+        "nodes: [{name: a, executable: b, parameters: {whole: $(n), text: n$(n), list: [$(n), $(n != 3)]}}]"
+    )
+    (spec,) = find_bringup(str(path)).resolve({})
+    assert spec.parameters == {"whole": 3, "text": "n3", "list": [3, False]}
