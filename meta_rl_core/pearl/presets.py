@@ -89,6 +89,7 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
             **_SPARSE_POINT_FAST,
             "rewarded_context_share": 1.0,
             "early_context_weight": 0.1,
+            "iterations": 50,
             "collection": CollectionConfig(10, True, 20, 10, 5, 0),
         },
         "dclaw-turn": _DCLAW_FAST,
