@@ -12,7 +12,7 @@ from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
 from lifecycle_msgs.msg import Transition
-from lifecycle_msgs.srv import ChangeState
+from lifecycle_msgs.srv import ChangeState, GetState
 from pitaya_msgs.action import Adapt
 from pitaya_msgs.msg import JointCommand, PolicyStatus, StampedReward, Task, TaskBelief
 from rclpy.action import ActionClient
@@ -24,6 +24,7 @@ from std_msgs.msg import Float64MultiArray
 
 from pitaya_nodes import qos
 from pitaya_nodes.bringup import find_bringup
+from pitaya_nodes.patient_call import call_until_answered
 from pitaya_nodes.processes import Child, ProcessGroup
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
@@ -93,18 +94,25 @@ class Probe(Node):
         return value
 
     def call(self, kind: Any, name: str, request: Any) -> Any:
-        """Calls a service."""
+        """Calls a service; again if no answer comes, so the request must do no harm twice."""
         client = self.create_client(kind, name)
-        self.until(client.service_is_ready)
-        future = client.call_async(request)
-        self.until(future.done)
-        self.destroy_client(client)
-        return future.result()
+        try:
+            answer = call_until_answered(client, request, lambda: self.spin(0.01), PATIENCE_S, 5.0)
+        finally:
+            self.destroy_client(client)
+        if answer is None:
+            raise TimeoutError(f"{name} did not answer within {PATIENCE_S:g} s")
+        return answer
+
+    def meet(self, node: str) -> int:
+        """Waits until a managed node knows everything this one has made so far; gives the node's state."""
+        return int(self.call(GetState, f"{node}/get_state", GetState.Request()).current_state.id)
 
     def send(self, feedback: list[Any] | None = None, **fields: Any) -> Any:
         """Sends an Adapt goal and gives its handle."""
         if self._adapt is None:
             self._adapt = ActionClient(self, Adapt, "policy_node/adapt")
+            self.meet("policy_node")
         self.until(self._adapt.server_is_ready)
         take = None if feedback is None else lambda message: feedback.append(message.feedback)
         future = self._adapt.send_goal_async(goal(**fields), take)
@@ -119,8 +127,13 @@ class Probe(Node):
 
     def change(self, node: str, transition: int) -> bool:
         """Asks a managed node for a transition."""
-        request = ChangeState.Request(transition=Transition(id=transition))
-        return bool(self.call(ChangeState, f"{node}/change_state", request).success)
+        client = self.create_client(ChangeState, f"{node}/change_state")
+        self.until(client.service_is_ready)
+        self.meet(node)
+        future = client.call_async(ChangeState.Request(transition=Transition(id=transition)))
+        self.until(future.done)
+        self.destroy_client(client)
+        return bool(future.result().success)
 
     def diagnosed(self, name: str, key: str) -> str | None:
         """The latest value of a key on /diagnostics, in the status with that name."""

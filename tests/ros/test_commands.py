@@ -213,7 +213,7 @@ def test_adapt_says_what_is_wrong_when_nobody_answers(tmp_path: Path, ros_domain
     log = tmp_path / "log"
     adapt = start("adapt", log=log)
     assert adapt.wait(60) == 2
-    assert "is the policy node active" in log.read_text()
+    assert "policy_node did not answer within 10 s: is it running and active" in log.read_text()
 
 
 def test_show_args_lists_what_can_be_set(tmp_path: Path) -> None:

@@ -139,5 +139,6 @@ def test_a_plant_that_never_answers_ends_the_goal_within_the_timeout(running: Gr
     before = len(probe.heard["joint_command"])
     outcome = probe.result(probe.send())
     assert outcome.status == GoalStatus.STATUS_ABORTED
-    assert "the plant offers no service /reset_plant within 2 s" in outcome.result.message
+    # Whether the policy has already noticed that the service is gone is a matter of milliseconds.
+    assert "service /reset_plant within 2 s" in outcome.result.message
     assert len(probe.heard["joint_command"]) == before

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 WATCH_PERIOD_S = 0.05
 _WATCHES_PER_STATUS = 20
+_RESEND_S = (0.0, 1.0, 3.5, float("inf"))
 
 
 class AdaptAction:
@@ -45,6 +46,7 @@ class AdaptAction:
         self._accepted = False
         self._budget_end_s: float | None = None
         self._watches = 0
+        self._plant_answered = False
         self._reset_client = node.create_client(ResetPlant, "reset_plant")
         self._server = ActionServer(
             node,
@@ -157,16 +159,38 @@ class AdaptAction:
         await self._wait(
             "service", timeout_s, lambda: self._no_plant("offers no service"), client.service_is_ready
         )
-        wait = self._wait("answer", timeout_s, lambda: self._no_plant("does not answer service"))
-        call = client.call_async(ResetPlant.Request(seed=seed, episode=index))
-        call.add_done_callback(lambda future: self._finish(wait, future))
-        try:
-            response = await wait
-        finally:
-            client.remove_pending_request(call)
+        response = await self._answer(ResetPlant.Request(seed=seed, episode=index))
         if not response.success:
             raise PlantError(f"the plant refused to reset: {response.message}")
         return convert.stamp_ns(response.stamp)
+
+    async def _answer(self, request: ResetPlant.Request) -> Any:
+        """Calls the plant; until it has ever answered, a first answer may get lost while the two discover each other.
+
+        Only the answer to the latest call counts, so that no reset is left over when the episode begins.
+        """
+        calls: list[Future] = []
+        proven, self._plant_answered = self._plant_answered, False
+
+        def send() -> None:
+            calls.append(self._reset_client.call_async(request))
+            calls[-1].add_done_callback(lambda _: self._waiting.check())
+
+        def answered() -> bool:
+            if not proven and self._waiting.waited_s > _RESEND_S[len(calls)]:
+                send()
+            return bool(calls[-1].done())
+
+        send()
+        try:
+            await self._wait(
+                "answer", self._plant_timeout_s, lambda: self._no_plant("does not answer service"), answered
+            )
+        finally:
+            for call in calls:
+                self._reset_client.remove_pending_request(call)
+        self._plant_answered = True
+        return calls[-1].result()
 
     async def _check_connections(self, first_ns: int) -> None:
         """Waits until the gate is connected and the first state was judged; nothing moves before."""
@@ -212,10 +236,6 @@ class AdaptAction:
     def _wait(self, what: str, timeout_s: float, complaint: Any, condition: Any = None) -> Future:
         self._waited_for = what
         return self._waiting.start(timeout_s, complaint, condition)
-
-    def _finish(self, wait: Future, answer: Future) -> None:
-        if not wait.done() and not answer.cancelled():
-            self._waiting.finish(answer.result())
 
     def _feedback(self, index: int, outcome: EpisodeOutcome) -> Adapt.Feedback:
         return Adapt.Feedback(

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from action_msgs.msg import GoalStatus
+from lifecycle_msgs.msg import State
+from lifecycle_msgs.srv import GetState
 from pitaya_msgs.action import Adapt
 from pitaya_msgs.msg import PolicyStatus, Task
 from rclpy.action import ActionClient
@@ -20,6 +22,7 @@ from rclpy.task import Future
 from pitaya_nodes import qos
 from pitaya_nodes.errors import GoalCancelledError, GoalStoppedError, PlantError
 from pitaya_nodes.interrupts import Interrupts
+from pitaya_nodes.patient_call import call_until_answered
 
 SPIN_S = 0.05
 ANSWER_TIMEOUT_S = 10.0
@@ -69,6 +72,8 @@ class AdaptClient(Node):
         self._task: Task | None = None
         self.create_subscription(Task, "task", self._on_task, qos.LATCHED)
         self.create_subscription(PolicyStatus, f"{policy}/status", self._on_status, qos.LATCHED)
+        # Made last, so that its answer proves that the policy node knows all the others.
+        self._state = self.create_client(GetState, f"{policy}/get_state")
         self._spinner = SingleThreadedExecutor(context=context)
         self._spinner.add_node(self)
 
@@ -80,13 +85,16 @@ class AdaptClient(Node):
         """
         end_s = time.monotonic() + timeout_s
         while not condition():
-            if self._interrupts.received is not None:
-                raise GoalCancelledError("interrupted")
             if time.monotonic() > end_s:
                 return False
-            self.between_spins()
-            self._spinner.spin_once(timeout_sec=SPIN_S)
+            self._spin()
         return True
+
+    def _spin(self) -> None:
+        if self._interrupts.received is not None:
+            raise GoalCancelledError("interrupted")
+        self.between_spins()
+        self._spinner.spin_once(timeout_sec=SPIN_S)
 
     def adapt(self, goal: Adapt.Goal, on_feedback: Callable[[Adapt.Feedback], None]) -> Adapt.Result:
         """Runs a goal to its end.
@@ -100,11 +108,9 @@ class AdaptClient(Node):
             GoalStoppedError: If it was aborted.
             GoalCancelledError: If the user interrupts; the goal is cancelled.
         """
+        self._check_active()
         if not self.wait_for(self._action.server_is_ready, ANSWER_TIMEOUT_S):
-            raise PlantError(
-                f"no action {self._action._action_name} within {ANSWER_TIMEOUT_S:g} s: "
-                "is the policy node active, in this namespace and ROS domain?"
-            )
+            raise PlantError(f"the policy node offers no action within {ANSWER_TIMEOUT_S:g} s")
         sent = self._action.send_goal_async(goal, lambda message: on_feedback(message.feedback))
         if not self.wait_for(sent.done, ANSWER_TIMEOUT_S):
             raise PlantError(f"the policy node did not answer the goal within {ANSWER_TIMEOUT_S:g} s")
@@ -123,6 +129,17 @@ class AdaptClient(Node):
                 f"the goal was {_STATUS.get(outcome.status, 'lost')}: {outcome.result.message}"
             )
         return outcome.result
+
+    def _check_active(self) -> None:
+        name = self.resolve_service_name(self._state.srv_name).removesuffix("/get_state")
+        answer = call_until_answered(self._state, GetState.Request(), self._spin, ANSWER_TIMEOUT_S)
+        if answer is None:
+            raise PlantError(
+                f"{name} did not answer within {ANSWER_TIMEOUT_S:g} s: "
+                "is it running and active, in this namespace and ROS domain?"
+            )
+        if answer.current_state.id != State.PRIMARY_STATE_ACTIVE:
+            raise PlantError(f"{name} is {answer.current_state.label}; activate it first")
 
     def error_unit(self) -> str:
         """Unit of the family's error, as the names of the task parameters tell."""

@@ -20,6 +20,7 @@ from rclpy.qos import DurabilityPolicy, QoSProfile
 
 from pitaya_nodes.errors import BringUpError
 from pitaya_nodes.parameters import Setting, declare_settings
+from pitaya_nodes.patient_call import RESEND_S, call_until_answered
 
 SETTINGS = (
     Setting("nodes", Parameter.Type.STRING_ARRAY, "Names of the managed nodes, in the order of activation."),
@@ -32,6 +33,8 @@ SETTINGS = (
     ),
 )
 REASON_WAIT_S = 1.0
+ANSWER_S = 5.0
+"""How long a transition is waited for before the node is asked how far it is [s]."""
 
 
 class LifecycleManager(Node):
@@ -41,6 +44,7 @@ class LifecycleManager(Node):
         """Declares parameters and listens to what nodes log: a refused transition carries no reason."""
         super().__init__("lifecycle_manager")
         declare_settings(self, SETTINGS)
+        self._timeout_s = float(self.get_parameter("timeout_s").value)
         self._reasons: dict[str, str] = {}
         self._executor = SingleThreadedExecutor()
         self._executor.add_node(self)
@@ -63,26 +67,33 @@ class LifecycleManager(Node):
         self.get_logger().info(f"active: {', '.join(names)}")
 
     def _change(self, name: str, transition: int, word: str, goal: int) -> None:
-        if self._call(GetState, f"{name}/get_state", GetState.Request()).current_state.id == goal:
-            return
+        """Asks for a transition unless the node has made it; a lost answer is made up for by asking for the state."""
+        end_s = time.monotonic() + self._timeout_s
         request = ChangeState.Request(transition=Transition(id=transition))
-        if not self._call(ChangeState, f"{name}/change_state", request).success:
-            raise BringUpError(f"{name} refused to {word}: {self._reason(name)}")
+        while self._state(name) != goal:
+            if time.monotonic() > end_s:
+                raise BringUpError(f"{name} did not {word} within {self._timeout_s:g} s")
+            answer = self._call(ChangeState, f"{name}/change_state", request, ANSWER_S)
+            if answer is not None and not answer.success:
+                raise BringUpError(f"{name} refused to {word}: {self._reason(name)}")
 
-    def _call(self, kind: Any, service: str, request: Any) -> Any:
-        timeout_s = self.get_parameter("timeout_s").value
+    def _state(self, name: str) -> int:
+        service = f"{name}/get_state"
+        answer = self._call(GetState, service, GetState.Request(), self._timeout_s)
+        if answer is None:
+            raise BringUpError(
+                f"service {self.resolve_service_name(service)} did not answer within {self._timeout_s:g} s: "
+                "did the node start, in this namespace and ROS domain?"
+            )
+        return int(answer.current_state.id)
+
+    def _call(self, kind: Any, service: str, request: Any, timeout_s: float) -> Any:
         client = self.create_client(kind, service)
+        resend_s = RESEND_S if kind is GetState else timeout_s
         try:
-            if not client.wait_for_service(timeout_s):
-                raise BringUpError(
-                    f"service {client.srv_name} did not appear within {timeout_s:g} s: "
-                    "did the node start, in this namespace and ROS domain?"
-                )
-            future = client.call_async(request)
-            self._executor.spin_until_future_complete(future, timeout_s)
-            if not future.done():
-                raise BringUpError(f"service {client.srv_name} did not answer within {timeout_s:g} s")
-            return future.result()
+            return call_until_answered(
+                client, request, lambda: self._executor.spin_once(timeout_sec=0.02), timeout_s, resend_s
+            )
         finally:
             self.destroy_client(client)
 

@@ -26,7 +26,7 @@ class Waiting:
         self._monotonic = monotonic
         self._future: Future | None = None
         self._timeout_s = 0.0
-        self._deadline_s = 0.0
+        self._since_s = 0.0
         self._complaint: Callable[[], PitayaError | None] = lambda: None
         self._condition: Callable[[], bool] | None = None
         self._failed: PitayaError | None = None
@@ -54,9 +54,14 @@ class Waiting:
             self.finish()
         return future
 
+    @property
+    def waited_s(self) -> float:
+        """Time since the wait began or last made progress [s]."""
+        return self._monotonic() - self._since_s
+
     def progress(self) -> None:
         """Starts the timeout anew."""
-        self._deadline_s = self._monotonic() + self._timeout_s
+        self._since_s = self._monotonic()
 
     def finish(self, value: Any = None) -> None:
         """Ends the wait with a value."""
@@ -78,7 +83,7 @@ class Waiting:
         if self._condition is not None and self._condition():
             self.finish()
             return
-        if self._monotonic() < self._deadline_s:
+        if self.waited_s < self._timeout_s:
             return
         error = self._complaint()
         if error is None:
