@@ -76,18 +76,6 @@ def aggregate_kl(mean: Tensor, variance: Tensor) -> Tensor:
     return 0.5 * (trace + mean.mean(dim=0).square().sum() - mean.shape[1] - torch.logdet(covariance))
 
 
-def quantile_distance(z: Tensor) -> Tensor:
-    """Squared distance of samples z (tasks, latent) to the quantiles of N(0, 1), dimension by dimension, summed.
-
-    The one-dimensional Wasserstein distance. Two moments leave the shape open: tasks spread evenly over a range
-    look like the prior to them, and draws from the prior then hardly ever try the ends of the range.
-    """
-    count = len(z)
-    probability = (torch.arange(count, device=z.device, dtype=z.dtype) + 0.5) / count
-    quantiles = torch.special.ndtri(probability).unsqueeze(-1)
-    return (z.sort(dim=0).values - quantiles).square().mean(dim=0).sum()
-
-
 def kl_between(mean: Tensor, variance: Tensor, other_mean: Tensor, other_variance: Tensor) -> Tensor:
     """KL( N(mean, variance) || N(other) ) summed over dimensions, one per task, shape (tasks,) [nat].
 

@@ -16,20 +16,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from meta_rl_core.networks.critic import TwinCritic, polyak_update
-from meta_rl_core.networks.encoder import (
-    aggregate_kl,
-    kl_between,
-    kl_to_standard_normal,
-    quantile_distance,
-)
+from meta_rl_core.networks.encoder import aggregate_kl, kl_between, kl_to_standard_normal
 from meta_rl_core.networks.mlp import MLP
 from meta_rl_core.pearl.agent import Agent
 from meta_rl_core.pearl.batch import Batch
 from meta_rl_core.pearl.config import PearlConfig
 from meta_rl_core.tasks import FamilySpec
-
-SHAPE_WEIGHT = 5.0
-"""Weight of the aggregate's shape against its first two moments."""
 
 
 class SacV2Update(nn.Module):
@@ -80,7 +72,7 @@ class SacV2Update(nn.Module):
         latent_noise, action_noise, next_noise = self._draw_noise(batch, generator)
         losses, z = self.critic_losses(batch, latent_noise, next_noise)
         loss = losses["critic_loss"] + self.config.kl_weight * losses["kl_per_task"]
-        loss = loss + self.config.aggregate_weight * losses["aggregate"]
+        loss = loss + self.config.aggregate_weight * losses["aggregate_kl"]
         loss = loss + self.config.early_context_weight * losses["early_kl"]
         loss = loss + self.config.reward_prediction_weight * losses["reward_loss"]
         self.critic_optimiser.zero_grad(set_to_none=True)
@@ -130,7 +122,7 @@ class SacV2Update(nn.Module):
                 "reward_loss": self._reward_loss(batch, rows),
                 "posterior_variance": variance.mean(),
             }
-        losses["aggregate"] = aggregate_kl(mean, variance) + SHAPE_WEIGHT * quantile_distance(z.squeeze(1))
+        losses["aggregate_kl"] = aggregate_kl(mean, variance)
         return losses, z
 
     def _critic_loss(self, batch: Batch, z: Tensor, noise: Tensor) -> Tensor:

@@ -15,7 +15,6 @@ from meta_rl_core.networks.encoder import (
     kl_between,
     kl_to_standard_normal,
     product_of_gaussians,
-    quantile_distance,
 )
 from meta_rl_core.pearl.agent import Agent
 from meta_rl_core.pearl.batch import Batch
@@ -183,11 +182,3 @@ def test_the_divergence_between_two_posteriors_is_the_closed_form_and_punishes_f
     assert float(kl_between(one, 0.01 * one, zero, 0.01 * one)) > float(
         kl_between(one, 0.01 * one, zero, one)
     )
-
-
-def test_samples_on_the_quantiles_of_the_prior_cost_nothing_in_any_order() -> None:
-    # Quantiles of N(0, 1) at 1/4 and 3/4: -0.67449 and +0.67449.
-    z = torch.tensor([[0.674490], [-0.674490]])
-    assert float(quantile_distance(z)) == pytest.approx(0.0, abs=1e-9)
-    # Both at zero: the mean of 0.67449 squared, twice.
-    assert float(quantile_distance(torch.zeros(2, 1))) == pytest.approx(0.454937, abs=1e-5)
