@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +38,12 @@ def draw_demo(trace: Trace, exploration_episodes: int, title: str, path: Path) -
     for panel, index in zip(panels, shown, strict=True):
         _draw_episode(panel, trace, index, exploring=index < exploration_episodes)
     panels[0].set_ylabel(_position_label(trace))
-    (left, right) = grid[1].subgridspec(1, 2, width_ratios=[1.9, 1.0]).subplots(squeeze=False)[0]
+    if _is_valve(trace):
+        _draw_targets(panels, trace, shown)
+    panels[0].legend(frameon=False, fontsize=9, loc="best")
+    left, middle, right = grid[1].subgridspec(1, 3, width_ratios=[1.5, 1.1, 0.9]).subplots(squeeze=False)[0]
     _draw_belief(left, trace)
+    _draw_uncertainty(middle, trace)
     _draw_errors(right, trace, exploration_episodes)
     figure.suptitle(title, fontsize=14, fontweight="bold", color=_INK, x=0.01, ha="left")
     figure.savefig(path)
@@ -54,11 +59,8 @@ def _shown_episodes(count: int) -> list[int]:
 def _draw_episode(axis: Any, trace: Trace, index: int, *, exploring: bool) -> None:
     episode = trace.episodes[index]
     colour = _PRIOR if exploring else _POSTERIOR
-    if "target_rad" in trace.task and "valve_joint" in trace.joint_names:
+    if _is_valve(trace):
         angle = episode.position[:, trace.joint_names.index("valve_joint")]
-        target = _nearest_turn(trace.task["target_rad"], float(angle[-1]))
-        axis.axhspan(target - SOLVED_RAD, target + SOLVED_RAD, color=_TARGET, alpha=0.22, linewidth=0)
-        axis.axhline(target, color=_TARGET, linewidth=1.4, linestyle=(0, (5, 3)), label="hidden target")
         axis.plot(episode.time_s, angle, color=colour, linewidth=2.4, solid_capstyle="round", label="valve")
         axis.plot(episode.time_s[-1], angle[-1], "o", color=colour, markersize=6)
     else:
@@ -69,7 +71,7 @@ def _draw_episode(axis: Any, trace: Trace, index: int, *, exploring: bool) -> No
                 episode.time_s, episode.position[:, column], style, color=colour, linewidth=2, label=name
             )
             axis.axhline(goal, color=_TARGET, linestyle=style, linewidth=1.2)
-    draws_from = "explores: z from the prior" if exploring else "acts on its belief"
+    draws_from = "explores" if exploring else "acts on its belief"
     axis.set_title(f"episode {index + 1}", fontsize=12, fontweight="bold", color=_INK, loc="left", pad=18)
     axis.text(0.0, 1.02, draws_from, transform=axis.transAxes, fontsize=9.5, color=colour, va="bottom")
     axis.text(
@@ -83,41 +85,71 @@ def _draw_episode(axis: Any, trace: Trace, index: int, *, exploring: bool) -> No
         color=_INK,
     )
     axis.set_xlabel("time in episode [s]", color=_INK)
-    if index == 0:
-        axis.legend(frameon=False, fontsize=9, loc="best")
     _tidy(axis)
 
 
+def _draw_targets(panels: Any, trace: Trace, shown: Sequence[int]) -> None:
+    """The hidden target in all panels alike, also written with whole turns more or less where that is nearer."""
+    valve, target = trace.joint_names.index("valve_joint"), trace.task["target_rad"]
+    angles = [trace.episodes[index].position[:, valve] for index in shown]
+    nearest = [_nearest_turn(target, float(angle[-1])) for angle in angles]
+    low = min(*nearest, target, *(float(angle.min()) for angle in angles)) - 0.35
+    high = max(*nearest, target, *(float(angle.max()) for angle in angles)) + 0.35
+    turns = range(
+        int(np.ceil((low - target) / (2 * np.pi))), int(np.floor((high - target) / (2 * np.pi))) + 1
+    )
+    for panel in panels:
+        for number, turn in enumerate(turns):
+            line = target + 2.0 * np.pi * turn
+            panel.axhspan(line - SOLVED_RAD, line + SOLVED_RAD, color=_TARGET, alpha=0.22, linewidth=0)
+            label = "hidden target" if number == 0 else None
+            panel.axhline(line, color=_TARGET, linewidth=1.4, linestyle=(0, (5, 3)), zorder=1.5, label=label)
+        panel.set_ylim(low, high)
+
+
 def _draw_belief(axis: Any, trace: Trace) -> None:
-    order = np.arange(len(trace.transitions))
-    keep = np.concatenate([[True], np.diff(trace.transitions) > 0])
+    keep = _changes(trace)
     x = trace.transitions[keep]
     for dimension in range(trace.belief_mean.shape[1]):
         colour = _LATENT[dimension % len(_LATENT)]
         mean, std = trace.belief_mean[keep, dimension], trace.belief_std[keep, dimension]
         axis.fill_between(x, mean - std, mean + std, color=colour, alpha=0.16, linewidth=0)
         axis.plot(x, mean, color=colour, linewidth=1.8, label=f"z{dimension + 1}")
-    starts = [order[trace.belief_episode == episode][0] for episode in np.unique(trace.belief_episode)]
-    for number, start in enumerate(starts):
-        if number:
-            axis.axvline(trace.transitions[start], color=_MUTED, linewidth=1.0, linestyle=":")
-        axis.text(
-            trace.transitions[start],
-            1.0,
-            f" episode {number + 1}",
-            transform=axis.get_xaxis_transform(),
-            fontsize=9,
-            color=_MUTED,
-            va="top",
-        )
-    axis.set_xlim(0, max(float(trace.transitions.max()), 1.0))
-    axis.set_title(
-        "belief about the task: mean ± std per latent dimension", fontsize=11, color=_INK, loc="left"
-    )
+    _mark_episodes(axis, trace)
+    axis.set_title("belief about the task: mean ± std of z", fontsize=11, color=_INK, loc="left")
     axis.set_xlabel("transitions observed", color=_INK)
+    low, high = axis.get_ylim()
+    axis.set_ylim(low - 0.14 * (high - low), high)  # room for the legend
     axis.set_ylabel("z", color=_INK)
     axis.legend(frameon=False, fontsize=9, loc="lower right", ncols=min(5, trace.belief_mean.shape[1]))
     _tidy(axis)
+
+
+def _draw_uncertainty(axis: Any, trace: Trace) -> None:
+    keep = _changes(trace)
+    for dimension in range(trace.belief_std.shape[1]):
+        colour = _LATENT[dimension % len(_LATENT)]
+        axis.semilogy(trace.transitions[keep], trace.belief_std[keep, dimension], color=colour, linewidth=1.8)
+    _mark_episodes(axis, trace)
+    axis.set_title("uncertainty: std of z", fontsize=11, color=_INK, loc="left")
+    axis.set_xlabel("transitions observed", color=_INK)
+    _tidy(axis)
+
+
+def _changes(trace: Trace) -> NDArray[np.bool_]:
+    """Which beliefs hold one transition more than the belief before."""
+    return np.concatenate([[True], np.diff(trace.transitions) > 0])
+
+
+def _mark_episodes(axis: Any, trace: Trace) -> None:
+    for number, episode in enumerate(np.unique(trace.belief_episode)):
+        start = trace.transitions[np.flatnonzero(trace.belief_episode == episode)[0]]
+        if number:
+            axis.axvline(start, color=_MUTED, linewidth=1.0, linestyle=":")
+        if len(trace.episodes) <= MOST_PANELS:
+            place = axis.get_xaxis_transform()
+            axis.text(start, 1.0, f" ep. {number + 1}", transform=place, fontsize=9, color=_MUTED, va="top")
+    axis.set_xlim(0, max(float(trace.transitions.max()), 1.0))
 
 
 def _draw_errors(axis: Any, trace: Trace, exploration_episodes: int) -> None:
@@ -128,7 +160,13 @@ def _draw_errors(axis: Any, trace: Trace, exploration_episodes: int) -> None:
     top = max([value for value in finals if np.isfinite(value)], default=1.0)
     for number, value in zip(numbers, finals, strict=True):
         axis.text(
-            number, value + 0.02 * top, f"{value:.3f}", ha="center", va="bottom", fontsize=9.5, color=_INK
+            number,
+            (max(value, SOLVED_RAD) if "target_rad" in trace.task else value) + 0.02 * top,
+            f"{value:.3f}",
+            ha="center",
+            va="bottom",
+            fontsize=9.5,
+            color=_INK,
         )
     if "target_rad" in trace.task:
         axis.axhline(SOLVED_RAD, color=_TARGET, linewidth=1.4, linestyle=(0, (5, 3)), zorder=3)
@@ -142,12 +180,16 @@ def _draw_errors(axis: Any, trace: Trace, exploration_episodes: int) -> None:
     _tidy(axis)
 
 
+def _is_valve(trace: Trace) -> bool:
+    return "target_rad" in trace.task and "valve_joint" in trace.joint_names
+
+
 def _position_label(trace: Trace) -> str:
     return "valve angle [rad]" if "valve_joint" in trace.joint_names else "position"
 
 
 def _final_error(episode: EpisodeTrace) -> str:
-    return f"final error {_last_finite(episode.error):.3f}"
+    return f"error {_last_finite(episode.error):.3f}"
 
 
 def _last_finite(values: Array) -> float:

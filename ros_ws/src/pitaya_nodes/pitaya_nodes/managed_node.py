@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import rclpy
+from rclpy.event_handler import PublisherEventCallbacks
 from rclpy.exceptions import InvalidParameterValueException
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.impl.implementation_singleton import rclpy_implementation
@@ -19,6 +20,8 @@ from meta_rl_core.errors import PitayaError
 from pitaya_nodes.diagnostics import Diagnostics
 from pitaya_nodes.parameters import Setting, declare_settings
 
+# A reader that does not fit says so itself; a handler here is one more thing to look at for every message.
+_NO_EVENTS = PublisherEventCallbacks(use_default_callbacks=False)
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 
 
@@ -81,11 +84,13 @@ class ManagedNode(LifecycleNode):
 
     def outlet(self, kind: type, topic: str, qos: Any) -> Any:
         """A lifecycle publisher, silent unless the node is active, that lives from configure to cleanup."""
-        return self.made(self.create_lifecycle_publisher(kind, topic, qos), self.destroy_lifecycle_publisher)
+        publisher = self.create_lifecycle_publisher(kind, topic, qos, event_callbacks=_NO_EVENTS)
+        return self.made(publisher, self.destroy_lifecycle_publisher)
 
     def speaker(self, kind: type, topic: str, qos: Any) -> Any:
         """A publisher that speaks in every state, living from configure to cleanup."""
-        return self.made(self.create_publisher(kind, topic, qos), self.destroy_publisher)
+        publisher = self.create_publisher(kind, topic, qos, event_callbacks=_NO_EVENTS)
+        return self.made(publisher, self.destroy_publisher)
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Configures, or refuses and releases what was made so far."""

@@ -16,6 +16,8 @@ from pitaya_nodes.errors import RecordingError
 
 Array = NDArray[np.float64]
 NANOSECONDS = 1_000_000_000
+_LAST_STATE_LATE = 0.06
+"""How much later than on the grid the last state of an episode may come, in periods."""
 
 
 @dataclass(frozen=True)
@@ -89,14 +91,15 @@ def read_trace(directory: Path, period_s: float, steps: int, namespace: str = ""
         RecordingError: If joint states, task or beliefs are missing.
     """
     messages, prefix = read_messages(directory), f"/{namespace.strip('/')}".rstrip("/")
-    needed = ("joint_states", "task", "policy_node/belief", "reward")
-    states, tasks, beliefs, rewards = (messages.get(f"{prefix}/{topic}", []) for topic in needed)
+    topics = ("joint_states", "task", "policy_node/belief", "reward", "executed_command")
+    states, tasks, beliefs, rewards, executed = (messages.get(f"{prefix}/{topic}", []) for topic in topics)
     if not (states and tasks and beliefs):
         raise RecordingError(f"recording {directory} lacks joint states, task or beliefs")
     errors = {_stamp_ns(message): float(message.error) for message in rewards}
     by_stamp = {_stamp_ns(message): message for message in states}
     task, names = tasks[-1], tuple(states[0].name)
-    length_ns = round((steps + 0.5) * period_s * NANOSECONDS)
+    length_ns = round((steps + _LAST_STATE_LATE) * period_s * NANOSECONDS)
+    answered = sorted({_stamp_ns(message) for message in executed})
     return Trace(
         joint_names=names,
         task=dict(zip(task.names, task.values.tolist(), strict=True)),
@@ -104,7 +107,7 @@ def read_trace(directory: Path, period_s: float, steps: int, namespace: str = ""
         task_seed=int(task.seed),
         episodes=tuple(
             _episode(by_stamp, errors, first_ns, min(first_ns + length_ns, following_ns))
-            for first_ns, following_ns in _episode_bounds(beliefs)
+            for first_ns, following_ns in _episode_bounds(beliefs, answered)
         ),
         belief_mean=np.array([belief.mean for belief in beliefs]),
         belief_std=np.array([belief.std for belief in beliefs]),
@@ -113,14 +116,19 @@ def read_trace(directory: Path, period_s: float, steps: int, namespace: str = ""
     )
 
 
-def _episode_bounds(beliefs: list[Any]) -> list[tuple[int, int]]:
-    """The first belief with a hypothesis of an episode bears the stamp of the episode's first state."""
+def _episode_bounds(beliefs: list[Any], answered: list[int]) -> list[tuple[int, int]]:
+    """Stamps of the first state that each episode answered, and of the first one of the next episode [ns].
+
+    The first belief with a hypothesis of an episode bears the stamp of the reset; in real time some states pass
+    between it and the first answer.
+    """
     starts: dict[int, int] = {}
     for belief in beliefs:
         if len(belief.z):
             starts.setdefault(int(belief.episode), _stamp_ns(belief))
     ordered = [starts[episode] for episode in sorted(starts)]
-    return list(zip(ordered, [*ordered[1:], 2**63 - 1], strict=True))
+    first = [next((stamp for stamp in answered if stamp >= start), start) for start in ordered]
+    return list(zip(first, [*ordered[1:], 2**63 - 1], strict=True))
 
 
 def _episode(by_stamp: dict[int, Any], errors: dict[int, float], first_ns: int, end_ns: int) -> EpisodeTrace:

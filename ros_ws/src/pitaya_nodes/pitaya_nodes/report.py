@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-LOG_WIDTH = 124
+LOG_WIDTH = 130
 """Columns where the output is no terminal and has no width of its own."""
 
 _COLUMNS = (
@@ -87,4 +87,4 @@ class EpisodeTable:
 
 def belief_text(mean: Sequence[float], std: Sequence[float]) -> str:
     """Mean and standard deviation of each latent dimension on one line."""
-    return _GAP.join(f"{m:+.2f}±{s:.2f}" for m, s in zip(mean, std, strict=True))
+    return _GAP.join(f"{m:+.2f}±{s:.3f}" for m, s in zip(mean, std, strict=True))

@@ -99,7 +99,7 @@ def _show(console: Console, settings: DemoSettings, bundle: Bundle, interrupts: 
     trace = _read(console, settings, bundle)
     reason = str(failure) if failure else outcome.result.message if outcome.result else "no result"
     summary = write_summary(settings.folder, summarize(settings, bundle, outcome, trace, reason))
-    plot = _draw(settings, bundle, trace) if trace is not None and outcome.feedback else None
+    plot = _draw(settings, bundle, outcome, trace) if trace is not None and outcome.feedback else None
     _tail(console, settings, outcome, trace, [plot, settings.recording, summary])
     if isinstance(failure, GoalCancelledError):
         console.print("[yellow]interrupted; every process has ended")
@@ -127,11 +127,13 @@ def _read(console: Console, settings: DemoSettings, bundle: Bundle) -> Trace | N
         return None
 
 
-def _draw(settings: DemoSettings, bundle: Bundle, trace: Trace) -> Path:
+def _draw(settings: DemoSettings, bundle: Bundle, outcome: DemoOutcome, trace: Trace) -> Path:
     from pitaya_nodes.demo_plot import draw_demo
 
     path = settings.folder / PLOT_FILE
-    title = f"{bundle.manifest.name}: held-out task {settings.task_seed}"
+    solved = [feedback.success for feedback in outcome.feedback]
+    verdict = f"solved in episode {solved.index(True) + 1}" if any(solved) else "not solved"
+    title = f"{bundle.manifest.name}: held-out task {settings.task_seed}, {verdict}"
     draw_demo(trace, settings.exploration_episodes, title, path)
     return path
 
