@@ -3,8 +3,17 @@
 
 from pathlib import Path
 
+import numpy as np
+
 from benchmarks.lockstep_determinism import COMPARED, run_twice
+from meta_rl_core.bundle import load_bundle
+from meta_rl_core.runtime.adapter import Adapter
+from meta_rl_core.runtime.context import Transition
+from meta_rl_core.runtime.terms import NameMap, assemble
 from pitaya_nodes.demo_run import DemoSettings
+from sim_bridge.dclaw.families import make_dclaw_turn
+from sim_bridge.dclaw.plant import DClawPlant
+from tests.ros.graph import Graph
 
 
 def test_the_same_seed_twice_gives_the_same_bytes_and_states_commands_and_beliefs(bundle: Path) -> None:
@@ -28,3 +37,49 @@ def test_the_same_seed_twice_gives_the_same_bytes_and_states_commands_and_belief
     assert results["messages"]["/joint_states"] >= 78
     # One belief per transition, and one when each episode begins.
     assert results["messages"]["/policy_node/belief"] >= 78
+
+
+def test_the_graph_computes_what_the_same_loop_computes_in_one_process(graph: Graph, bundle: Path) -> None:
+    graph.up(bundle=str(bundle), task_seed="7")
+    outcome = graph.probe.result(
+        graph.probe.send(episodes=3, steps_per_episode=12, exploration_episodes=2, seed=21)
+    )
+    returns, errors, adapter = adapt_in_process(bundle, episodes=3, steps=12, exploration_episodes=2, seed=21)
+    assert list(outcome.result.returns) == returns
+    assert list(outcome.result.final_errors) == errors
+    belief = outcome.result.belief
+    assert list(belief.evidence_precision) == adapter.belief.evidence_precision.tolist()
+    assert list(belief.evidence_precision_mean) == adapter.belief.evidence_precision_mean.tolist()
+    assert list(belief.z) == adapter.z.tolist()
+
+
+def adapt_in_process(
+    path: Path, episodes: int, steps: int, exploration_episodes: int, seed: int
+) -> tuple[list[float], list[float], Adapter]:
+    """Plant, policy and reward without ROS, as plainly as can be."""
+    loaded, plant, family = load_bundle(path), DClawPlant(), make_dclaw_turn()
+    robot, reward = loaded.robot, family.reward_model
+    names = NameMap(robot.joint_names)
+    task = family.heldout_tasks(1, 7)[0]
+    adapter = Adapter(loaded, seed, "sample", exploration_episodes)
+    returns, errors = [], []
+    for episode in range(episodes):
+        plant.reset(seed, episode)
+        adapter.begin_episode()
+        action, total, error = np.zeros(robot.action_dim), 0.0, np.nan
+        reading = names.arrange(plant.read())
+        observation = robot.observe(reading.position, reading.velocity, action)
+        for _ in range(steps):
+            action = adapter.act(observation)
+            plant.write(robot.command(action, reading.position))
+            plant.step(robot.period_s)
+            reading = names.arrange(plant.read())
+            signals = assemble(reward.signal_terms, reading.names, reading.position, reading.velocity)
+            judgement = reward.judge(signals, action, task)
+            following = robot.observe(reading.position, reading.velocity, action)
+            adapter.observe(Transition(observation, action, float(judgement.reward), following))
+            observation, error = following, float(judgement.error)
+            total += float(judgement.reward)
+        returns.append(total)
+        errors.append(error)
+    return returns, errors, adapter
