@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The gate's rules without ROS."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
@@ -19,12 +21,13 @@ def check() -> CommandCheck:
         JOINTS, center=[0, 0], half_range=[1, 1], low=[-1, -1], high=[1, 1], max_step=[0.2, 0.2]
     )
     made = CommandCheck(action, oldest_s=0.25)
-    made.measured(state(1.0, 0.5))
+    made.measured(*state(1.0, 0.5))
     return made
 
 
-def state(at_s: float, position: float) -> JointReading:
-    return JointReading(round(at_s * SECOND), ("x", *JOINTS), np.array([9.0, position, position]))
+def state(at_s: float, position: float) -> tuple[int, Callable[[], JointReading]]:
+    reading = JointReading(round(at_s * SECOND), ("x", *JOINTS), np.array([9.0, position, position]))
+    return reading.stamp_ns, lambda: reading
 
 
 def command(at_s: float, *position: float, names: tuple[str, ...] = JOINTS) -> JointReading:
@@ -63,32 +66,50 @@ def test_the_very_limits_pass(check: CommandCheck) -> None:
 
 
 def test_a_command_for_a_state_of_long_ago_is_stale(check: CommandCheck) -> None:
-    check.measured(state(1.25, 0.5))
+    check.measured(*state(1.25, 0.5))
     assert check.judge(command(1.0, 0.5, 0.5)).verdict is Verdict.FORWARD
-    check.measured(state(1.26, 0.5))
+    check.measured(*state(1.26, 0.5))
     assert check.judge(command(1.0, 0.5, 0.5)).verdict is Verdict.STALE
 
 
 def test_commands_never_go_back_but_the_same_one_may_be_repeated(check: CommandCheck) -> None:
-    check.measured(state(1.1, 0.5))
+    check.measured(*state(1.1, 0.5))
     assert check.judge(command(1.1, 0.5, 0.5)).verdict is Verdict.FORWARD
     assert check.judge(command(1.1, 0.5, 0.5)).verdict is Verdict.FORWARD
     assert check.judge(command(1.0, 0.5, 0.5)).verdict is Verdict.OUT_OF_ORDER
 
 
 def test_the_hold_is_the_measured_position_within_limits(check: CommandCheck) -> None:
-    check.measured(state(1.1, 1.3))
+    check.measured(*state(1.1, 1.3))
     stamp_ns, position = check.hold() or (0, np.zeros(2))
     assert stamp_ns == round(1.1 * SECOND)
     np.testing.assert_array_equal(position, [1.0, 1.0])
 
 
 def test_a_plant_that_starts_anew_is_taken_as_new(check: CommandCheck) -> None:
-    check.measured(state(100.0, 0.5))
+    check.measured(*state(100.0, 0.5))
     assert check.judge(command(100.0, 0.5, 0.5)).verdict is Verdict.FORWARD
-    check.measured(state(2.0, 0.5))
+    check.measured(*state(2.0, 0.5))
     assert check.judge(command(2.0, 0.5, 0.5)).verdict is Verdict.FORWARD
     assert check.judge(command(100.0, 0.5, 0.5)).verdict is Verdict.UNKNOWN_STATE
+
+
+def test_a_command_for_a_state_that_cannot_be_read_is_refused_until_it_is_shown_again(
+    check: CommandCheck,
+) -> None:
+    check.measured(*state(1.1, np.nan))
+    decision = check.judge(command(1.1, 0.5, 0.5))
+    assert decision.verdict is Verdict.BAD_STATE
+    assert "a=nan" in decision.reason
+    check.measured(*state(1.1, 0.5))
+    assert check.judge(command(1.1, 0.5, 0.5)).verdict is Verdict.FORWARD
+
+
+def test_the_hold_takes_the_last_state_that_can_be_read(check: CommandCheck) -> None:
+    check.measured(*state(1.1, np.inf))
+    stamp_ns, position = check.hold() or (0, np.zeros(2))
+    assert stamp_ns == SECOND
+    np.testing.assert_array_equal(position, [0.5, 0.5])
 
 
 def test_nothing_can_be_held_before_anything_was_measured() -> None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 from enum import Enum
 from typing import NamedTuple
 
@@ -26,6 +27,7 @@ class Verdict(Enum):
     FORWARD = "forwarded"
     UNREADABLE = "wrong names, lengths or numbers"
     UNKNOWN_STATE = "answers a state that never came"
+    BAD_STATE = "answers a state that cannot be read"
     STALE = "too old"
     OUT_OF_ORDER = "older than one already forwarded"
     OUT_OF_RANGE = "outside the joint limits"
@@ -58,7 +60,7 @@ class CommandCheck:
         self._action = action
         self._oldest_ns = round(oldest_s * NANOSECONDS)
         self._names = NameMap(action.joints)
-        self._measured: OrderedDict[int, Array] = OrderedDict()
+        self._measured: OrderedDict[int, Callable[[], JointReading]] = OrderedDict()
         self._latest_ns: int | None = None
         self._forwarded_ns = -1
 
@@ -67,20 +69,20 @@ class CommandCheck:
         """Stamp of the latest measured state [ns], or None before the first."""
         return self._latest_ns
 
-    def measured(self, state: JointReading) -> None:
-        """Takes a joint state, joints in any order.
+    def measured(self, stamp_ns: int, read: Callable[[], JointReading]) -> None:
+        """Takes a joint state.
 
-        Raises:
-            PitayaError: If it does not hold finite positions of all commanded joints.
+        Args:
+            stamp_ns: Its stamp [ns]; a state that is shown again replaces the former one.
+            read: Gives the state, joints in any order; called only if the state is needed.
         """
-        arranged = self._names.arrange(state)
-        if self._latest_ns is not None and self._latest_ns - arranged.stamp_ns > self._oldest_ns:
+        if self._latest_ns is not None and self._latest_ns - stamp_ns > self._oldest_ns:
             # The plant's time went back: it was started anew, and stamps of before mean nothing now.
             self._measured.clear()
             self._latest_ns, self._forwarded_ns = None, -1
-        self._measured[arranged.stamp_ns] = arranged.position
-        if self._latest_ns is None or arranged.stamp_ns > self._latest_ns:
-            self._latest_ns = arranged.stamp_ns
+        self._measured[stamp_ns] = read
+        if self._latest_ns is None or stamp_ns > self._latest_ns:
+            self._latest_ns = stamp_ns
         if len(self._measured) > _KEPT_STATES:
             self._measured.popitem(last=False)
 
@@ -97,23 +99,30 @@ class CommandCheck:
         except PitayaError as error:
             return _no(Verdict.UNREADABLE, str(error))
         stamp_ns, latest_ns = command.stamp_ns, self._latest_ns
-        measured = self._measured.get(stamp_ns)
-        if measured is None or latest_ns is None:
+        read = self._measured.get(stamp_ns)
+        if read is None or latest_ns is None:
             return _no(Verdict.UNKNOWN_STATE, f"no joint state is stamped {stamp_ns / NANOSECONDS:.6f} s")
         if latest_ns - stamp_ns > self._oldest_ns:
             age_s, limit_s = (latest_ns - stamp_ns) / NANOSECONDS, self._oldest_ns / NANOSECONDS
             return _no(Verdict.STALE, f"its state is {age_s:.3f} s behind the latest, allowed {limit_s:g} s")
         if stamp_ns < self._forwarded_ns:
             return _no(Verdict.OUT_OF_ORDER, "a command for a later state was forwarded already")
+        try:
+            measured = self._names.arrange(read()).position
+        except PitayaError as error:
+            return _no(Verdict.BAD_STATE, str(error))
         return self._within_limits(position, measured) or self._forward(stamp_ns, position)
 
     def hold(self) -> tuple[int, Array] | None:
-        """Stamp and position [rad] that hold the robot where it was last measured, within its limits."""
-        if self._latest_ns is None:
-            return None
-        measured = self._measured[self._latest_ns]
-        self._forwarded_ns = self._latest_ns
-        return self._latest_ns, np.clip(measured, self._action.low, self._action.high)
+        """Stamp and position [rad] that hold the robot where it was last soundly measured, within its limits."""
+        for stamp_ns in sorted(self._measured, reverse=True):
+            try:
+                measured = self._names.arrange(self._measured[stamp_ns]()).position
+            except PitayaError:
+                continue
+            self._forwarded_ns = stamp_ns
+            return stamp_ns, np.clip(measured, self._action.low, self._action.high)
+        return None
 
     def _within_limits(self, position: Array, measured: Array) -> Decision | None:
         outside = (position < self._low) | (position > self._high)

@@ -9,16 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 from pitaya_msgs.msg import JointCommand
 from rclpy.clock import Clock, ClockType
-from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray
 
 from meta_rl_core.bundle import load_bundle
-from meta_rl_core.errors import InvalidValueError, PitayaError
+from meta_rl_core.errors import InvalidValueError
 from meta_rl_core.runtime.terms import JointReading
 from pitaya_nodes import convert, qos
 from pitaya_nodes.command_check import CommandCheck, Verdict
 from pitaya_nodes.managed_node import ManagedNode, run
 from pitaya_nodes.parameters import Setting
+from pitaya_nodes.polled_states import PolledStates
 
 WATCH_PERIOD_S = 0.05
 LONGEST_SILENCE_S = 0.5
@@ -73,14 +73,16 @@ class CommandGate(ManagedNode):
             )
         self._check = CommandCheck(action, self.value("oldest_state_s"))
         self._timeout_ns = round(self.value("command_timeout_s") * convert.NANOSECONDS)
-        self._waiting: JointReading | None = None
+        self._early: JointReading | None = None
         self._last_ns: int | None = None
         self._executed = convert.command_message(action.joints)
         self._forward_outlet = self.outlet(
             Float64MultiArray, "forward_position_controller/commands", qos.CONTROLLER
         )
         self._executed_outlet = self.outlet(JointCommand, "executed_command", qos.PAIRED)
-        self.listen(JointState, "joint_states", self._on_state, qos.EVERY_STATE)
+        self._polled = self.made(
+            PolledStates(self, "joint_states", qos.EVERY_STATE), lambda states: states.destroy()
+        )
         self.listen(JointCommand, "joint_command", self._on_command, qos.COMMAND)
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._simulated = bool(self.value("use_sim_time"))
@@ -89,7 +91,7 @@ class CommandGate(ManagedNode):
 
     def activate(self) -> None:
         """Permits forwarding; nothing is held until a first command was forwarded."""
-        self._waiting, self._last_ns = None, None
+        self._early, self._last_ns = None, None
 
     def deactivate(self) -> None:
         """Holds the measured position once, if anything was commanded."""
@@ -97,29 +99,28 @@ class CommandGate(ManagedNode):
             self._hold("the gate was deactivated")
         self._last_ns = None
 
-    def _on_state(self, message: JointState) -> None:
-        self._states.came()
-        try:
-            self._check.measured(convert.reading_from_state(message, with_velocity=False))
-        except PitayaError as error:
-            self._states.refuse(type(error).__name__, str(error))
-            return
-        # A command may overtake the state it answers: two topics have no common order.
-        if self._waiting is not None and self._waiting.stamp_ns == self._check.latest_ns:
-            command, self._waiting = self._waiting, None
-            self._pass(command)
-
     def _on_command(self, message: JointCommand) -> None:
         self._commands.came()
         if not self.active:
             self._commands.refuse("gate not active", "the gate is not active")
             return
+        self._fetch_states()
         command = convert.reading_from_command(message)
-        latest_ns = self._check.latest_ns
-        if latest_ns is None or command.stamp_ns > latest_ns:
-            self._waiting = command
+        if self._is_early(command):
+            # A command may overtake the state it answers: two topics have no common order.
+            self._early = command
             return
+        self._early = None
         self._pass(command)
+
+    def _fetch_states(self) -> None:
+        for stamp_ns, read in self._polled.fetch():
+            self._states.came()
+            self._check.measured(stamp_ns, read)
+
+    def _is_early(self, command: JointReading) -> bool:
+        latest_ns = self._check.latest_ns
+        return latest_ns is None or command.stamp_ns > latest_ns
 
     def _pass(self, command: JointReading) -> None:
         verdict, position, reason = self._check.judge(command)
@@ -136,14 +137,17 @@ class CommandGate(ManagedNode):
         self._forward_outlet.publish(Float64MultiArray(data=self._executed.position))
 
     def _watch(self) -> None:
-        if not self.active or self._last_ns is None:
+        self._fetch_states()
+        if not self.active:
+            return
+        if self._early is not None and not self._is_early(self._early):
+            command, self._early = self._early, None
+            self._pass(command)
+        if self._last_ns is None:
             return
         silent_ns = self._now_ns() - self._last_ns
         if silent_ns <= self._timeout_ns:
             return
-        if self._waiting is not None:
-            waiting, self._waiting = self._waiting, None
-            self._refuse(Verdict.UNKNOWN_STATE, f"no joint state is stamped {waiting.stamp_ns} ns")
         # Once: a target measured anew each time would let a robot creep.
         self._last_ns = None
         self._hold(f"no sound command for {silent_ns / convert.NANOSECONDS:.2f} s")
