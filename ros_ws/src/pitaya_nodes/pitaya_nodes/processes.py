@@ -20,8 +20,8 @@ from ament_index_python.packages import PackageNotFoundError, get_package_prefix
 from pitaya_nodes.bringup import NodeSpec
 from pitaya_nodes.errors import BringUpError
 
-INTERRUPT_GRACE_S = 5.0
-TERMINATE_GRACE_S = 2.0
+INTERRUPT_GRACE_S = 15.0
+TERMINATE_GRACE_S = 5.0
 RESPAWN_DELAY_S = 1.0
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None, use_errno=True)
