@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from pitaya_nodes.bringup import BringUp, NodeSpec, find_bringup
+from meta_rl_core.bundle import load_bundle
+from pitaya_nodes.bringup import BringUp, NodeSpec, find_bringup, find_bundle
 from pitaya_nodes.errors import BringUpError
 from tests.ros.graph import BRING_UP
 
@@ -117,3 +118,13 @@ def test_a_text_around_an_argument_stays_a_text(tmp_path: Path) -> None:
     )
     (spec,) = find_bringup(str(path)).resolve({})
     assert spec.parameters == {"whole": 3, "text": "n3", "list": [3, False]}
+
+
+def test_a_shipped_bundle_is_found_wherever_one_stands(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = find_bundle("policies/dclaw-turn")
+    assert found == repository / "policies" / "dclaw-turn"
+    assert load_bundle(found).manifest.name == "dclaw-turn"
+    assert find_bundle("policies/none") == tmp_path / "policies" / "none"

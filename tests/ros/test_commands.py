@@ -86,6 +86,16 @@ def test_a_demo_leaves_plot_recording_and_summary_and_its_status_says_whether_it
     assert alive(marker) == []
 
 
+def test_the_shipped_policy_adapts_to_a_task_it_has_never_met(tmp_path: Path, marker: str) -> None:
+    demo = start("demo", "--out", str(tmp_path / "run"), log=tmp_path / "log")
+    assert demo.wait(120) == 0, (tmp_path / "log").read_text()
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert summary["adapted"]
+    assert summary["successes"][-1]
+    assert summary["final_errors"][-1] < 0.1 < summary["final_errors"][0]
+    assert alive(marker) == []
+
+
 def test_a_demo_on_another_plant_draws_a_picture_too(tmp_path: Path, marker: str) -> None:
     from tests.helpers.bundles import make_random_bundle
 

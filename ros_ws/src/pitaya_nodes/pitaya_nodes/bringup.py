@@ -13,12 +13,13 @@ from typing import Any
 import yaml
 from ament_index_python.packages import PackageNotFoundError, get_package_share_directory
 
+from meta_rl_core.bundle.manifest import MANIFEST_FILE
 from pitaya_nodes.errors import BringUpError
 
 BRINGUP_PACKAGE = "pitaya_bringup"
 _SUBSTITUTION = re.compile(r"\$\(([^()]*)\)")
 _COMPARISON = re.compile(r"(\w+)\s*(==|!=)\s*(\S*)")
-_KINDS = ("string", "path", "integer", "number", "boolean")
+_KINDS = ("string", "path", "bundle", "integer", "number", "boolean")
 _BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
 _NODE_KEYS = {"name", "package", "executable", "managed", "if", "parameters", "remappings", "respawn"}
 _ARGUMENT_KEYS = {"type", "default", "description", "choices"}
@@ -58,7 +59,9 @@ class Argument:
             return number
         if self.kind == "boolean":
             return _BOOLEANS[text.lower()]
-        return str(find_path(text)) if self.kind == "path" else text
+        if self.kind == "bundle":
+            return str(find_bundle(text))
+        return str(Path(text).expanduser().absolute()) if self.kind == "path" else text
 
 
 @dataclass(frozen=True)
@@ -192,16 +195,20 @@ def find_bringup(name: str) -> BringUp:
     return BringUp(candidate)
 
 
-def find_path(text: str) -> Path:
-    """An absolute path: as given if it exists, else as installed with the bring-up package, else as given."""
+def find_bundle(text: str) -> Path:
+    """Absolute path of a bundle: as given if it exists, else as installed with the bring-up package, else as given.
+
+    A workspace built with links holds links to the files of a bundle, which bundles refuse; then it is the place
+    they point to.
+    """
     path = Path(text).expanduser()
     if path.is_absolute() or path.exists():
         return path.absolute()
     try:
-        installed = share_directory() / path
+        manifest = share_directory() / path / MANIFEST_FILE
     except BringUpError:
         return path.absolute()
-    return installed if installed.exists() else path.absolute()
+    return manifest.resolve().parent if manifest.exists() else path.absolute()
 
 
 def share_directory() -> Path:

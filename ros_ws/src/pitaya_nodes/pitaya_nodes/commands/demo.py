@@ -12,7 +12,8 @@ from rich.console import Console
 
 from meta_rl_core.bundle import Bundle, load_bundle
 from meta_rl_core.errors import PitayaError
-from pitaya_nodes.bringup import find_path
+from meta_rl_core.registry import registered_names
+from pitaya_nodes.bringup import find_bundle
 from pitaya_nodes.demo_run import DemoOutcome, DemoSettings, run_demo
 from pitaya_nodes.demo_summary import summarize, write_summary
 from pitaya_nodes.errors import GoalCancelledError, RecordingError
@@ -70,11 +71,11 @@ def demo(
     Exit status 0 exactly if the robot adapted, 1 if not, 130 after Ctrl-C, 2 on an error.
     """
     console = make_console()
-    loaded = load_bundle(find_path(str(bundle)))
+    loaded = load_bundle(find_bundle(str(bundle)))
     settings = DemoSettings(
         bundle=loaded.path,
         plant=plant,
-        family=loaded.manifest.family if plant == "dclaw" else "",
+        family=loaded.manifest.family if loaded.manifest.family in registered_names("families") else "",
         task_seed=task_seed,
         seed=seed,
         episodes=episodes,
