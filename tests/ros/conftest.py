@@ -36,3 +36,10 @@ def module_graph(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Graph]:
     yield made
     made.close()
     domain.close()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Real processes over real DDS on a loaded machine: one more try, which pytest reports as a rerun."""
+    for item in items:
+        if "tests/ros/" in str(item.path):
+            item.add_marker(pytest.mark.flaky(reruns=2))
