@@ -110,6 +110,7 @@ class AdaptAction:
         self._watches += 1
         if self._budget_end_s is not None and time.monotonic() >= self._budget_end_s:
             self.stop(f"the time budget of {self._goal.time_budget_s:g} s is spent" if self._goal else "")
+        self._node.absorb()
         self._waiting.check()
         if self._watches % _WATCHES_PER_STATUS == 0 and self._node.episode is not None:
             self._node.report(PolicyStatus.ACTIVE, f"episode {self._node.episode.index} runs")
@@ -222,6 +223,7 @@ class AdaptAction:
             self.advanced(episode)
             await wait
         finally:
+            node.absorb()
             outcome = episode.close()
             node.publish_belief()
             node.end_episode()

@@ -18,7 +18,7 @@ from pitaya_nodes import convert, qos
 from pitaya_nodes.command_check import CommandCheck, Verdict
 from pitaya_nodes.managed_node import ManagedNode, run
 from pitaya_nodes.parameters import Setting
-from pitaya_nodes.polled_states import PolledStates
+from pitaya_nodes.polled import PolledStates
 
 WATCH_PERIOD_S = 0.05
 LONGEST_SILENCE_S = 0.5
@@ -80,9 +80,7 @@ class CommandGate(ManagedNode):
             Float64MultiArray, "forward_position_controller/commands", qos.CONTROLLER
         )
         self._executed_outlet = self.outlet(JointCommand, "executed_command", qos.PAIRED)
-        self._polled = self.made(
-            PolledStates(self, "joint_states", qos.EVERY_STATE), lambda states: states.destroy()
-        )
+        self._polled = self.polled(PolledStates(self, "joint_states", qos.EVERY_STATE))
         self.listen(JointCommand, "joint_command", self._on_command, qos.COMMAND)
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._simulated = bool(self.value("use_sim_time"))

@@ -19,6 +19,7 @@ from rclpy.signals import SignalHandlerOptions
 from meta_rl_core.errors import PitayaError
 from pitaya_nodes.diagnostics import Diagnostics
 from pitaya_nodes.parameters import Setting, declare_settings
+from pitaya_nodes.polled import Polled
 
 # A reader that does not fit says so itself; a handler here is one more thing to look at for every message.
 _NO_EVENTS = PublisherEventCallbacks(use_default_callbacks=False)
@@ -77,6 +78,10 @@ class ManagedNode(LifecycleNode):
     def listen(self, kind: type, topic: str, callback: Callable[[Any], None], qos: Any) -> None:
         """A subscription that lives from configure to cleanup."""
         self.made(self.create_subscription(kind, topic, callback, qos), self.destroy_subscription)
+
+    def polled(self, made: Polled) -> Any:
+        """A subscription read by hand that lives from configure to cleanup."""
+        return self.made(made, lambda polled: polled.destroy())
 
     def serve(self, kind: type, name: str, callback: Callable[[Any, Any], Any]) -> None:
         """A service that lives from configure to cleanup."""

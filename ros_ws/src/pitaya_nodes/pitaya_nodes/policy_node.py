@@ -25,6 +25,7 @@ from pitaya_nodes.episode import Episode, Score
 from pitaya_nodes.goals import AdaptGoal, adapter_for
 from pitaya_nodes.managed_node import ManagedNode, run
 from pitaya_nodes.parameters import Setting
+from pitaya_nodes.polled import Polled
 
 SETTINGS = (
     Setting("bundle", "", "Directory of the policy bundle to run."),
@@ -89,7 +90,7 @@ class PolicyNode(ManagedNode):
         self._command_outlet = self.outlet(JointCommand, "joint_command", qos.COMMAND)
         self._belief_outlet = self.speaker(TaskBelief, "~/belief", qos.BELIEF)
         self.listen(JointState, "joint_states", self._on_state, qos.SENSOR)
-        self.listen(JointCommand, "executed_command", self._on_executed, qos.PAIRED)
+        self._executed_commands = self.polled(Polled(self, JointCommand, "executed_command", qos.PAIRED))
         self.listen(StampedReward, "reward", self._on_reward, qos.PAIRED)
         serve_beliefs(self)
         self.action = AdaptAction(self)
@@ -209,19 +210,7 @@ class PolicyNode(ManagedNode):
             return
         if command is not None:
             self._command_outlet.publish(convert.fill_command(self._command, message.header.stamp, command))
-        self._absorb(episode)
-
-    def _on_executed(self, message: JointCommand) -> None:
-        self.executed.came()
-        if self.episode is None:
-            return
-        try:
-            reading = self._commanded.arrange(convert.reading_from_command(message))
-        except PitayaError as error:
-            self._refuse(self.executed, error)
-            return
-        self.episode.executed(reading.stamp_ns, reading.position)
-        self._absorb(self.episode)
+        self.absorb()
 
     def _on_reward(self, message: StampedReward) -> None:
         self.rewards.came()
@@ -231,9 +220,21 @@ class PolicyNode(ManagedNode):
         context_reward = message.sparse_reward if self._sparse else message.reward
         score = Score(message.reward, context_reward, message.error, message.success)
         self.episode.score(self.judged_ns, score)
-        self._absorb(self.episode)
+        self.absorb()
 
-    def _absorb(self, episode: Episode) -> None:
+    def absorb(self) -> None:
+        """Takes in what came about the running episode; called when there is nothing more urgent to do."""
+        episode = self.episode
+        if episode is None:
+            return
+        for message in self._executed_commands.fetch():
+            self.executed.came()
+            try:
+                reading = self._commanded.arrange(convert.reading_from_command(message))
+            except PitayaError as error:
+                self._refuse(self.executed, error)
+                continue
+            episode.executed(reading.stamp_ns, reading.position)
         episode.absorb()
         if self.action is not None:
             self.action.advanced(episode)

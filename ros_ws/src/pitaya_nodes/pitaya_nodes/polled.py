@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Joint states that are fetched when somebody needs them, instead of waking the process for each one.
+"""Messages that are fetched when somebody needs them, instead of waking the process for each one.
 
-A process that wakes up for every state competes for the processor with the policy, at the very moment the policy
-must answer that state. States are kept serialized: most of them nobody ever looks at.
+A process that wakes up competes for the processor with whoever is on the control path at that moment: the gate
+with the policy when a state comes, the policy with the robot's driver when a command was executed.
 """
 
 from __future__ import annotations
@@ -38,37 +38,51 @@ class _NeverExecuted(CallbackGroup):
         """Nothing to do."""
 
 
-class PolledStates:
-    """A subscription to joint states that is read by hand."""
+class Polled:
+    """A subscription that is read by hand."""
 
-    def __init__(self, node: Node, topic: str, qos: Any) -> None:
+    def __init__(self, node: Node, kind: type, topic: str, qos: Any, *, raw: bool = False) -> None:
         """Subscribes.
 
         Args:
             node: Who subscribes.
-            topic: Topic with joint states.
-            qos: Profile whose depth is how many states are kept between two fetches.
+            kind: Message type.
+            topic: Topic.
+            qos: Profile whose depth is how many messages are kept between two fetches.
+            raw: Whether to fetch messages serialized.
         """
         self._node = node
         self._group = _NeverExecuted()
         self._subscription = node.create_subscription(
-            JointState, topic, lambda _: None, qos, raw=True, callback_group=self._group
+            kind, topic, lambda _: None, qos, raw=raw, callback_group=self._group
         )
 
-    def fetch(self) -> Iterator[tuple[int, Callable[[], JointReading]]]:
-        """States that came since the last fetch, oldest first: stamp [ns], and how to read positions."""
+    def fetch(self) -> Iterator[Any]:
+        """Messages that came since the last fetch, oldest first."""
         subscription = self._subscription
         with subscription.handle:
             while (
                 taken := subscription.handle.take_message(subscription.msg_type, subscription.raw)
             ) is not None:
-                data = taken[0]
-                if len(data) >= _STAMP_END:
-                    yield _stamp_ns(data), _reader(data)
+                yield taken[0]
 
     def destroy(self) -> None:
         """Unsubscribes."""
         self._node.destroy_subscription(self._subscription)
+
+
+class PolledStates(Polled):
+    """Joint states, kept serialized: most of them nobody ever looks at."""
+
+    def __init__(self, node: Node, topic: str, qos: Any) -> None:
+        """Subscribes; see `Polled`."""
+        super().__init__(node, JointState, topic, qos, raw=True)
+
+    def fetch(self) -> Iterator[tuple[int, Callable[[], JointReading]]]:
+        """Stamp [ns] of each new state, oldest first, and how to read its positions."""
+        for data in super().fetch():
+            if len(data) >= _STAMP_END:
+                yield _stamp_ns(data), _reader(data)
 
 
 def _stamp_ns(data: bytes) -> int:
