@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from meta_rl_core.errors import UnknownNameError
+from meta_rl_core.pearl import presets_locomotion
 from meta_rl_core.pearl.config import CollectionConfig, EvaluationConfig, PearlConfig
 
 _POINT_PAPER: dict[str, Any] = {
@@ -79,6 +80,7 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     "paper": {
         "point-robot": _POINT_PAPER,
         "sparse-point-robot": _SPARSE_POINT_PAPER,
+        **presets_locomotion.PAPER,
     },
     "fast": {
         "point-robot": {
@@ -94,6 +96,7 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
         },
         "dclaw-turn": _DCLAW_FAST,
         "dclaw-turn-sparse": _DCLAW_FAST,
+        **presets_locomotion.FAST,
     },
 }
 GENERIC: dict[str, dict[str, Any]] = {"paper": {}, "fast": _FAST}

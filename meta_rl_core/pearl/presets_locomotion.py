@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Settings of the locomotion families: `PAPER` as published with the reference code, `FAST` for one or two cores."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from meta_rl_core.pearl.config import CollectionConfig, EvaluationConfig
+
+_PAPER: dict[str, Any] = {
+    "iterations": 500,
+    "updates_per_iteration": 4000,
+    "context_size": 256,
+    "collection": CollectionConfig(10, False, 5, 2, 0, 3),
+}
+"""What most of them share: 2,000 steps per task at first, then 400 on the prior and 600 beyond the context."""
+_TWO_TASKS: dict[str, Any] = {
+    **_PAPER,
+    "meta_batch": 4,
+    # Four runs on each of the two tasks.
+    "evaluation": EvaluationConfig(tasks=8, episodes=3, exploration_episodes=2),
+}
+_PARAMS: dict[str, Any] = {
+    **_PAPER,
+    "meta_batch": 10,
+    "context_size": 100,
+    "next_observation_in_context": True,
+    "evaluation": EvaluationConfig(tasks=20, episodes=3, exploration_episodes=2),
+}
+PAPER: dict[str, dict[str, Any]] = {
+    "cheetah-vel": {**_PAPER, "updates_per_iteration": 2000, "context_size": 100},
+    "cheetah-dir": {
+        **_TWO_TASKS,
+        "updates_per_iteration": 2000,
+        "collection": CollectionConfig(10, False, 5, 5, 0, 5),
+    },
+    "ant-dir": _TWO_TASKS,
+    "ant-goal": {**_PAPER, "meta_batch": 10, "kl_weight": 1.0},
+    "humanoid-dir": _PAPER,
+    "walker-params": _PARAMS,
+    "hopper-params": _PARAMS,
+}
+
+_FAST: dict[str, Any] = {
+    "method": "sac_v2",
+    "relabel": True,
+    "layer_norm": True,
+    "prior_in_product": True,
+    "next_observation_in_context": True,
+    "reward_prediction_weight": 1.0,
+    "reduced_precision": True,
+    "averaging_rate": 0.002,
+    "learning_rate": 1e-3,
+    "learning_rate_decay": 0.05,
+    "policy_delay": 2,
+    "target_rate": 0.01,
+    "reward_scale": 1.0,
+    "discount": 0.98,
+    "kl_weight": 0.01,
+    "initial_temperature": 0.2,
+    "meta_batch": 10,
+    "batch_size": 64,
+    "context_size": 64,
+    "actor_hidden": (256, 256),
+    "critic_hidden": (256, 256),
+    "encoder_hidden": (128, 128),
+    "updates_per_iteration": 250,
+    "iterations": 200,
+    "collection": CollectionConfig(1, False, 5, 1, 1, 0),
+    "evaluation": EvaluationConfig(every_iterations=10, tasks=30, episodes=3, exploration_episodes=2),
+}
+FAST: dict[str, dict[str, Any]] = {
+    "cheetah-vel": _FAST,
+}
