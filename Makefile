@@ -8,6 +8,9 @@ TASK_SEED ?=
 EPISODES ?=
 OUT ?=
 REALTIME ?=
+# Fewer cases per row of the fault report, and only some rows: make fault-report QUICK=1 ROWS="2 15"
+QUICK ?=
+ROWS ?=
 # Extra arguments for pytest: make pytest ARGS="tests/ros -k gate"
 ARGS ?=
 
@@ -17,7 +20,7 @@ TYPED := $(wildcard benchmarks examples meta_rl_core scripts sim_bridge ros_ws/s
 
 # Jobs share one environment and one screen.
 .NOTPARALLEL:
-.PHONY: help setup setup-dev demo test pytest check lint types layering format lock clean
+.PHONY: help setup setup-dev demo test pytest check lint types layering format fault-report lock clean
 
 help:
 	@echo "make setup       environment for running: Python packages, ROS 2, the ROS packages of this checkout"
@@ -27,6 +30,7 @@ help:
 	@echo "make pytest      tests alone [ARGS=\"tests/ros -k gate\"]"
 	@echo "make check       lint, types and the import rule"
 	@echo "make format      rewrite the code in the one format"
+	@echo "make fault-report  inject every fault, count what goes wrong [QUICK=1 ROWS=\"2 15\"]"
 	@echo "make lock        choose the pinned versions anew"
 	@echo "make clean       remove everything that these words made, except run folders"
 
@@ -61,6 +65,10 @@ pytest: setup-dev
 format: setup-dev
 	@$(RUN) ruff check --fix --quiet .
 	@$(RUN) ruff format .
+
+# Takes hours without QUICK=1; copy build/fault_report.md to docs/ when it is to be published.
+fault-report: setup
+	@$(RUN) python -m tests.faults $(if $(filter-out 0,$(QUICK)),--size quick) $(if $(ROWS),--rows $(ROWS))
 
 lock: setup-dev
 	@$(RUN) python -m pip install --quiet uv

@@ -21,6 +21,7 @@ _SUBSTITUTION = re.compile(r"\$\(([^()]*)\)")
 _COMPARISON = re.compile(r"(\w+)\s*(==|!=)\s*(\S*)")
 _KINDS = ("string", "path", "bundle", "integer", "number", "boolean")
 _BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
+LARGEST_FILE_BYTES = 1 << 16
 _NODE_KEYS = {"name", "package", "executable", "managed", "if", "parameters", "remappings", "respawn"}
 _ARGUMENT_KEYS = {"type", "default", "description", "choices"}
 
@@ -78,6 +79,15 @@ class NodeSpec:
     remappings: Mapping[str, str] = field(default_factory=dict)
 
 
+def _read_bounded(path: Path) -> str:
+    """The text of a file, or an OSError if it is larger than any bring-up file: YAML takes minutes to say so."""
+    with path.open("rb") as file:
+        data = file.read(LARGEST_FILE_BYTES + 1)
+    if len(data) > LARGEST_FILE_BYTES:
+        raise OSError(f"it has more than the allowed {LARGEST_FILE_BYTES} bytes")
+    return data.decode("utf-8")
+
+
 class BringUp:
     """A bring-up file.
 
@@ -95,8 +105,8 @@ class BringUp:
         """
         self.path = path
         try:
-            content = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except (OSError, yaml.YAMLError) as error:
+            content = yaml.safe_load(_read_bounded(path))
+        except (OSError, UnicodeError, RecursionError, yaml.YAMLError) as error:
             raise BringUpError(f"cannot read bring-up file {path}: {error}") from error
         if not isinstance(content, dict) or not isinstance(content.get("nodes"), list):
             raise BringUpError(f"bring-up file {path} must be a mapping with a list of nodes")

@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs the rows of the fault report; `make fault-report` calls it."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.report import describe_machine
+from tests.faults.report import Result, write_json, write_markdown
+from tests.faults.rows import NOT_COVERED, SIZES, Row, find
+from tests.faults.tally import Tally
+
+
+def run_row(row: Row, cases: int, seed: int) -> Result:
+    """Injects one row's fault so many times; a harness that breaks counts as a failed row.
+
+    Args:
+        row: What to inject.
+        cases: How many times.
+        seed: Decides every random choice; rows do not share their streams.
+    """
+    generator = np.random.default_rng([seed, *row.number.encode()])
+    started_s = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="pitaya-faults-", ignore_cleanup_errors=True) as folder:
+        try:
+            tally = row.function()(cases, generator, Path(folder))
+        except Exception as error:
+            traceback.print_exc()
+            tally = Tally()
+            tally.demand(False, f"the row could not be run to its end: {type(error).__name__}: {error}")
+    return Result(row, tally, time.monotonic() - started_s)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Entry point; status 0 if every promise that was tested was kept."""
+    parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
+    parser.add_argument("--size", choices=SIZES, default="full", help="how many cases per row")
+    parser.add_argument("--rows", nargs="*", default=[], help="only these rows, such as 2 or '12 a'")
+    parser.add_argument("--seed", type=int, default=0, help="decides every random choice")
+    parser.add_argument(
+        "--json", type=Path, default=Path("build/fault_report.json"), help="everything counted"
+    )
+    parser.add_argument("--markdown", type=Path, default=Path("build/fault_report.md"), help="the table")
+    options = parser.parse_args(arguments)
+    load = os.getloadavg()[0]
+    results = []
+    for row in find(options.rows):
+        if row.count(options.size) == 0:
+            continue
+        results.append(run_row(row, row.count(options.size), options.seed))
+        print(progress(results[-1]), flush=True)
+        command = "make fault-report" + (" QUICK=1" if options.size == "quick" else "")
+        about = {
+            "command": command if options.size != "short" else "python -m tests.faults --size short",
+            "size": options.size,
+            "seed": options.seed,
+            "load_at_start": load,
+            "machine": describe_machine(),
+        }
+        # After every row, so that a run that is cut short leaves what it found.
+        write_json(options.json, results, NOT_COVERED, about)
+        write_markdown(options.markdown, results, NOT_COVERED, about)
+    print(f"written: {options.json}, {options.markdown}")
+    return 0 if all(result.tally.held for result in results) else 1
+
+
+def progress(result: Result) -> str:
+    """One line about a row."""
+    tally = result.tally
+    verdict = "held" if tally.held else "NOT HELD"
+    detail = "; ".join([*tally.unmet, *tally.complaints][:2])
+    return (
+        f"row {result.row.number}: {verdict}, {tally.cases} cases, {tally.failures} failures, "
+        f"{result.seconds:.0f} s{': ' + detail if detail else ''}"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every row of the fault report in its short form, and the arithmetic of the report."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("rclpy", reason="these tests start ROS nodes: run them with scripts/with_ros")
+
+from tests.faults.__main__ import main, run_row
+from tests.faults.report import Result, markdown
+from tests.faults.rows import NOT_COVERED, ROWS, Row, find
+from tests.faults.tally import Tally, upper_bound
+
+SHORT = [row for row in ROWS if row.count("short")]
+
+
+@pytest.mark.flaky(reruns=1)
+@pytest.mark.parametrize("row", SHORT, ids=lambda row: row.number.replace(" ", ""))
+def test_the_promise_of_a_row_is_kept(row: Row) -> None:
+    tally = run_row(row, row.count("short"), seed=1).tally
+    assert tally.cases > 0
+    assert tally.held, [*tally.unmet, *tally.complaints]
+
+
+def test_every_row_is_there_once_and_runs_more_cases_the_longer_the_form() -> None:
+    numbers = [row.number for row in ROWS]
+    assert len(set(numbers)) == len(numbers)
+    covered = {int(number.split()[0]) for number in (*numbers, *(item.number for item in NOT_COVERED))}
+    assert covered >= {*range(1, 19), *range(22, 26)} - {0}
+    for row in ROWS:
+        full, quick, short = row.cases
+        assert full >= quick >= short
+        assert quick > 0
+    assert [row.number for row in find(["12"])] == ["12 a", "12 b"]
+    with pytest.raises(ValueError, match="no row 99"):
+        find(["99"])
+
+
+@pytest.mark.parametrize(
+    ("cases", "failures", "bound"),
+    [
+        (60, 0, 0.0487),  # 1 - 0.05 ** (1 / 60)
+        (300, 0, 0.00994),
+        (1000, 0, 0.00299),
+        (2, 1, 0.9747),  # at most 1 of 2 fails: 1 - p**2 = 0.05
+        (5, 5, 1.0),
+    ],
+)
+def test_the_bound_is_that_of_the_binomial_distribution(cases: int, failures: int, bound: float) -> None:
+    assert upper_bound(cases, failures) == pytest.approx(bound, rel=1e-3)
+
+
+def test_a_promise_is_kept_only_if_something_was_tried_and_nothing_is_unmet() -> None:
+    tally = Tally()
+    assert not tally.held
+    tally.case(count=99)
+    assert tally.held
+    tally.case("case 99 fell over")
+    assert not tally.held
+    assert Tally(allowed_share=0.01, cases=100, failures=1).held
+    assert not Tally(allowed_share=0.01, cases=100, failures=2).held
+    assert not Tally(cases=100, unmet=["too slow"]).held
+
+
+def test_the_page_names_what_was_missed_and_why() -> None:
+    row = Row(
+        "1", "a fault", "a promise", "somehow", "module:function", (1, 1, 1), cause="The machine is slow."
+    )
+    tally = Tally(allowed_share=0.1)
+    tally.case(latency_s=0.001)
+    tally.case("case 1: too late", latency_s=0.003)
+    machine = {
+        "measured": "now",
+        "commit": "abc",
+        "cpu_model": "x",
+        "cpus_usable": 2,
+        "memory_gib": 4,
+        "system": "Linux",
+        "python": "3.11",
+        "load_average": [1.0],
+    }
+    about = {"command": "make fault-report", "load_at_start": 0.5, "machine": machine}
+    page = markdown([Result(row, tally, 1.0)], [], about)
+    assert "| 1 | a fault | a promise | somehow | 2 | 1 | 97 % | 2 / 2.98 / 3 | **no** |" in page
+    assert "- case 1: too late" in page
+    assert "The machine is slow." in page
+
+
+def test_a_row_that_breaks_down_is_reported_as_not_held() -> None:
+    row = Row("1", "a fault", "a promise", "somehow", "module_that_is_not_there:function", (1, 1, 1))
+    assert not run_row(row, 1, seed=0).tally.held
+
+
+def test_the_command_writes_both_files(tmp_path: Path) -> None:
+    paths = tmp_path / "report.json", tmp_path / "report.md"
+    assert main(["--size", "short", "--rows", "3", "--json", str(paths[0]), "--markdown", str(paths[1])]) == 0
+    written = json.loads(paths[0].read_text())
+    assert [(row["row"], row["failures"], row["held"]) for row in written["rows"]] == [("3", 0, True)]
+    assert "| 3 | joint names" in paths[1].read_text()
