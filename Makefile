@@ -11,6 +11,8 @@ REALTIME ?=
 # Fewer cases per row of the fault report, and only some rows: make fault-report QUICK=1 ROWS="2 15"
 QUICK ?=
 ROWS ?=
+# Random walks of the supervisor.
+WALKS ?= 5000
 # Extra arguments for pytest: make pytest ARGS="tests/ros -k gate"
 ARGS ?=
 
@@ -20,7 +22,7 @@ TYPED := $(wildcard benchmarks examples meta_rl_core scripts sim_bridge ros_ws/s
 
 # Jobs share one environment and one screen.
 .NOTPARALLEL:
-.PHONY: help setup setup-dev demo test pytest check lint types layering format fault-report lock clean
+.PHONY: help setup setup-dev demo test pytest mutants supervisor-walks check lint types layering format fault-report lock clean
 
 help:
 	@echo "make setup       environment for running: Python packages, ROS 2, the ROS packages of this checkout"
@@ -28,6 +30,8 @@ help:
 	@echo "make demo        set up, then a simulated D'Claw adapts [TASK_SEED=7 EPISODES=5 OUT=folder REALTIME=1]"
 	@echo "make test        set up, then lint, types and tests; what continuous integration runs"
 	@echo "make pytest      tests alone [ARGS=\"tests/ros -k gate\"]"
+	@echo "make mutants     how many small changes of the safety code its tests notice; minutes"
+	@echo "make supervisor-walks   5,000 random walks of the supervisor [WALKS=100000]"
 	@echo "make check       lint, types and the import rule"
 	@echo "make format      rewrite the code in the one format"
 	@echo "make fault-report  inject every fault, count what goes wrong [QUICK=1 ROWS=\"2 15\"]"
@@ -61,6 +65,12 @@ layering: setup-dev
 
 pytest: setup-dev
 	@$(RUN) python -m pytest $(ARGS)
+
+mutants: setup-dev
+	@$(RUN) python scripts/mutants.py
+
+supervisor-walks: setup-dev
+	@SUPERVISOR_WALKS="$(WALKS)" $(RUN) python -m pytest -q tests/core/runtime/test_supervisor_model.py
 
 format: setup-dev
 	@$(RUN) ruff check --fix --quiet .
