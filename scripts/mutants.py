@@ -28,6 +28,7 @@ TIMEOUT_S = 60.0
 _TESTS = "tests/core/runtime/test_"
 TARGETS = {
     "meta_rl_core.runtime.supervisor": [f"{_TESTS}supervisor.py"],
+    "meta_rl_core.runtime.safety_filter": [f"{_TESTS}safety_filter.py"],
 }
 _SWAPPED: dict[type[ast.AST], type[ast.AST]] = {
     ast.Lt: ast.LtE,
