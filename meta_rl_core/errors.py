@@ -45,6 +45,10 @@ class CheckpointError(PitayaError):
     """A training checkpoint that is missing, damaged or of another family, preset or version."""
 
 
+class JournalError(PitayaError):
+    """A journal that must not be used: of another policy or robot, in use, damaged, or no journal."""
+
+
 class ContractError(PitayaError):
     """A task family that breaks the contract of `meta_rl_core.tasks`."""
 

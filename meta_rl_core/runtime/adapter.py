@@ -164,10 +164,13 @@ class Adapter:
 
     def save(self) -> dict[str, Any]:
         """Everything that decides what comes next, as JSON; `restore` continues with the same bits."""
-        state = AdapterState(
+        return state_to_dict(self.snapshot())
+
+    def snapshot(self) -> AdapterState:
+        """The same as immutable values; cheap enough for every tick."""
+        return AdapterState(
             self.bundle.hash, self._belief, self._z, self._episodes_begun, self._generator.bit_generator.state
         )
-        return state_to_dict(state)
 
     def restore(self, saved: Mapping[str, Any]) -> None:
         """Continues from what `save` gave; on an error nothing changes.

@@ -40,7 +40,7 @@ class AdapterState:
 
 def state_to_dict(state: AdapterState) -> dict[str, Any]:
     """The state as a JSON object; Python's JSON writes floats so that they read back to the bit."""
-    belief, stream = state.belief, state.generator
+    belief = state.belief
     return {
         "state_version": STATE_VERSION,
         "bundle_hash": state.bundle_hash,
@@ -50,12 +50,17 @@ def state_to_dict(state: AdapterState) -> dict[str, Any]:
         "prior_in_product": belief.prior_in_product,
         "z": None if state.z is None else state.z.tolist(),
         "episodes_begun": state.episodes_begun,
-        "generator": {
-            "state": int(stream["state"]["state"]),
-            "inc": int(stream["state"]["inc"]),
-            "has_uint32": int(stream["has_uint32"]),
-            "uinteger": int(stream["uinteger"]),
-        },
+        "generator": generator_to_dict(state.generator),
+    }
+
+
+def generator_to_dict(stream: Mapping[str, Any]) -> dict[str, int]:
+    """The state of a PCG64 stream, as NumPy gives it, as a flat JSON object."""
+    return {
+        "state": int(stream["state"]["state"]),
+        "inc": int(stream["state"]["inc"]),
+        "has_uint32": int(stream["has_uint32"]),
+        "uinteger": int(stream["uinteger"]),
     }
 
 

@@ -34,7 +34,7 @@ class Run:
         self.beliefs: list[int] = []
         self.episode = Episode(self.robot, self.adapter, self.pairing, 0, steps, 1000 * MS, self._note_belief)
 
-    def _note_belief(self) -> None:
+    def _note_belief(self, _: object) -> None:
         self.beliefs.append(self.adapter.belief.transitions)
 
     def state(self, step: int, value: float = 0.1) -> JointReading:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from pitaya_nodes.policy_node import PolicyNode
 
 WATCH_PERIOD_S = 0.05
+JOURNAL_WAIT_S = 0.5
 _WATCHES_PER_STATUS = 20
 _RESEND_S = (0.0, 1.0, 3.5, float("inf"))
 
@@ -111,6 +112,7 @@ class AdaptAction:
         if self._budget_end_s is not None and time.monotonic() >= self._budget_end_s:
             self.stop(f"the time budget of {self._goal.time_budget_s:g} s is spent" if self._goal else "")
         self._node.absorb()
+        self._node.journal.check()
         self._waiting.check()
         if self._watches % _WATCHES_PER_STATUS == 0 and self._node.episode is not None:
             self._node.report(PolicyStatus.ACTIVE, f"episode {self._node.episode.index} runs")
@@ -140,6 +142,8 @@ class AdaptAction:
         node.begin_goal(goal)
         self._budget_end_s = None if goal.time_budget_s is None else time.monotonic() + goal.time_budget_s
         self._watch.reset()
+        # What is forgotten must be forgotten on disk too, before anything moves; a disk that fails delays it only.
+        await self._wait("journal", JOURNAL_WAIT_S, lambda: None, node.journal.settled)
         for index in range(goal.episodes):
             if handle.is_cancel_requested:
                 raise GoalCancelledError("the client cancelled the goal")
@@ -256,6 +260,7 @@ class AdaptAction:
         self._goal, self._budget_end_s, self._accepted, self._waited_for = None, None, False, ""
         result.belief = node.belief_message()
         result.accepted, result.rejected = node.pairing.accepted, node.pairing.rejected
+        node.journal.end_goal(result.message)
         mode = PolicyStatus.READY if node.active else PolicyStatus.INACTIVE
         node.report(mode, f"goal ended: {result.message}")
         node.get_logger().info(f"goal ended: {result.message}")

@@ -29,6 +29,7 @@ def serve_beliefs(node: PolicyNode) -> None:
         except PitayaError as error:
             return Trigger.Response(success=False, message=str(error))
         node.belief_episode = -1
+        node.journal.replaced("reset")
         node.publish_belief()
         return Trigger.Response(success=True)
 
@@ -46,6 +47,7 @@ def serve_beliefs(node: PolicyNode) -> None:
         except PitayaError as error:
             return LoadBelief.Response(success=False, message=str(error))
         node.belief_episode = node.adapter.episode
+        node.journal.replaced("load")
         node.publish_belief()
         return LoadBelief.Response(success=True)
 

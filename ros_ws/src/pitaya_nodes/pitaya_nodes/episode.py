@@ -67,7 +67,7 @@ class Episode:
         index: int,
         steps: int,
         first_ns: int,
-        on_belief: Callable[[], None] = lambda: None,
+        on_belief: Callable[[Admitted], None] = lambda _: None,
     ) -> None:
         """Begins: the adapter draws its hypothesis z.
 
@@ -78,7 +78,7 @@ class Episode:
             index: Episode index within the goal.
             steps: Steps to take.
             first_ns: Stamp of the first state of the episode [ns]; older ones belong to the past.
-            on_belief: Called after each transition that entered the belief.
+            on_belief: Called with each transition that has entered the belief.
         """
         self.index, self.steps, self.step = index, steps, 0
         self.last_stamp_ns = first_ns
@@ -193,4 +193,4 @@ class Episode:
                 self._pairing.withdraw(item, str(error))
             else:
                 self.last_stamp_ns = item.stamp_ns
-                self._on_belief()
+                self._on_belief(item)

@@ -14,38 +14,21 @@ from sensor_msgs.msg import JointState
 from meta_rl_core.bundle import Bundle, load_bundle
 from meta_rl_core.errors import InvalidValueError, PitayaError
 from meta_rl_core.runtime.adapter import Adapter
-from meta_rl_core.runtime.admission import AdmissionRules
+from meta_rl_core.runtime.admission import AdmissionRules, Admitted
 from meta_rl_core.runtime.context import Transition
 from meta_rl_core.runtime.pairing import TransitionPairing
 from meta_rl_core.runtime.terms import NameMap
 from pitaya_nodes import convert, qos
 from pitaya_nodes.adapt_action import AdaptAction
+from pitaya_nodes.belief_journal import BeliefJournal
 from pitaya_nodes.belief_services import serve_beliefs
 from pitaya_nodes.episode import Episode, Score
 from pitaya_nodes.goals import AdaptGoal, adapter_for
 from pitaya_nodes.managed_node import ManagedNode, run
-from pitaya_nodes.parameters import Setting
+from pitaya_nodes.policy_settings import SETTINGS
 from pitaya_nodes.polled import Polled
 
-SETTINGS = (
-    Setting("bundle", "", "Directory of the policy bundle to run."),
-    Setting(
-        "plant_timeout_s",
-        5.0,
-        "A goal is aborted when the plant neither answers nor shows a new state for this long [s].",
-        low=0.1,
-        high=600.0,
-        fixed=False,
-    ),
-    Setting(
-        "reward_timeout_s",
-        2.0,
-        "How long the end of an episode waits for rewards and executed commands that are still missing [s].",
-        low=0.0,
-        high=60.0,
-        fixed=False,
-    ),
-)
+__all__ = ["SETTINGS", "PolicyNode"]
 
 
 class PolicyNode(ManagedNode):
@@ -60,12 +43,14 @@ class PolicyNode(ManagedNode):
         self.action: AdaptAction | None = None
         self.episode: Episode | None = None
         self.judged_ns = -1
-        self._status = PolicyStatus()
+        self.belief_episode, self.belief_stamp_ns = -1, 0
+        self._status, self._reason = PolicyStatus(), ""
         self._status_outlet = self.create_publisher(PolicyStatus, "~/status", qos.LATCHED)
         self.states = self.diagnostics.monitor("joint_states")
         self.rewards = self.diagnostics.monitor("reward")
         self.executed = self.diagnostics.monitor("executed_command")
         self.diagnostics.add(self._transitions_line)
+        self.journal = BeliefJournal(self)
         self.report(PolicyStatus.INACTIVE, "not configured")
 
     def configure(self) -> None:
@@ -85,7 +70,8 @@ class PolicyNode(ManagedNode):
         self._commanded = NameMap(self.robot.action.joints)
         self._sparse = self.bundle.manifest.reward.context_reward == "sparse"
         self._latest_state: JointState | None = None
-        self.belief_episode, self._belief_stamp_ns = -1, 0
+        self.belief_episode, self.belief_stamp_ns = -1, 0
+        self.journal.open()
         self._command = convert.command_message(self.robot.action.joints)
         self._command_outlet = self.outlet(JointCommand, "joint_command", qos.COMMAND)
         self._belief_outlet = self.speaker(TaskBelief, "~/belief", qos.BELIEF)
@@ -94,13 +80,13 @@ class PolicyNode(ManagedNode):
         self.listen(StampedReward, "reward", self._on_reward, qos.PAIRED)
         serve_beliefs(self)
         self.action = AdaptAction(self)
-        self.report(PolicyStatus.INACTIVE, "configured")
+        self.report(PolicyStatus.INACTIVE, self._with_restored("configured"))
 
     def activate(self) -> None:
         """Permits goals. What was allocated so far is taken out of the garbage collector's sight."""
         gc.collect()
         gc.freeze()
-        self.report(PolicyStatus.READY, "waiting for a goal")
+        self.report(PolicyStatus.READY, self._with_restored("waiting for a goal"))
         self.publish_belief()
 
     def deactivate(self) -> None:
@@ -110,10 +96,16 @@ class PolicyNode(ManagedNode):
         self.report(PolicyStatus.INACTIVE, "deactivated")
 
     def release(self) -> None:
-        """Closes the action."""
+        """Closes journal and action."""
+        self.journal.close()
         if self.action is not None:
             self.action.destroy()
             self.action = None
+
+    def destroy_node(self) -> None:
+        """Writes what the journal still has to write."""
+        self.journal.close()
+        super().destroy_node()
 
     def refused(self, transition: str, reason: str) -> None:
         """Reports a refused transition on ~/status too."""
@@ -132,13 +124,15 @@ class PolicyNode(ManagedNode):
         self.judged_ns, self._latest_state = -1, None
         self.adapter = adapter_for(goal, self.bundle, self.adapter)
         self.pairing = self._new_pairing()
+        self.journal.begin_goal(goal)
 
     def begin_episode(self, index: int, steps: int, first_ns: int) -> Episode:
         """Starts an episode at the state stamped `first_ns` or the first one after it."""
         self.episode = Episode(
-            self.robot, self.adapter, self.pairing, index, steps, first_ns, self.publish_belief
+            self.robot, self.adapter, self.pairing, index, steps, first_ns, self._on_transition
         )
         self.belief_episode += 1
+        self.journal.note("episode")
         self.report(PolicyStatus.ACTIVE, f"episode {index} runs")
         self.publish_belief()
         # The first state may have overtaken the answer that named it.
@@ -170,7 +164,9 @@ class PolicyNode(ManagedNode):
         """Publishes what the node is doing and why."""
         status = self._status
         status.header.stamp = self.get_clock().now().to_msg()
-        status.mode, status.reason = mode, reason
+        self._reason = reason
+        trouble = self.journal.trouble
+        status.mode, status.reason = mode, f"{reason}; {trouble}" if trouble else reason
         if self.action is not None:
             status.bundle_hash = self.bundle.hash
             status.accepted, status.rejected = self.pairing.accepted, self.pairing.rejected
@@ -178,18 +174,26 @@ class PolicyNode(ManagedNode):
             status.episode, status.step = self.episode.index, self.episode.step
         self._status_outlet.publish(status)
 
+    def report_again(self) -> None:
+        """Publishes the status anew, because what it tells of the journal has changed."""
+        self.report(self._status.mode, self._reason)
+
     def belief_message(self) -> TaskBelief:
         """The present belief."""
         if self.episode is not None:
-            self._belief_stamp_ns = self.episode.last_stamp_ns
+            self.belief_stamp_ns = self.episode.last_stamp_ns
         z = self.adapter.z if self.adapter.episode >= 0 else None
         return convert.belief_message(
-            self.adapter.belief, z, self._belief_stamp_ns, max(self.belief_episode, 0)
+            self.adapter.belief, z, self.belief_stamp_ns, max(self.belief_episode, 0)
         )
 
     def publish_belief(self) -> None:
         """Publishes the present belief."""
         self._belief_outlet.publish(self.belief_message())
+
+    def _on_transition(self, item: Admitted) -> None:
+        self.publish_belief()
+        self.journal.observed(item)
 
     def _on_state(self, message: JointState) -> None:
         self.states.came()
@@ -247,6 +251,9 @@ class PolicyNode(ManagedNode):
         # Without a timeout in stamp time: a step waits for its parts until the episode ends, so that the
         # belief does not depend on how fast the processes are.
         return TransitionPairing(AdmissionRules(self.robot.period_s))
+
+    def _with_restored(self, reason: str) -> str:
+        return f"{reason}; {self.journal.restored}" if self.journal.restored else reason
 
     def _warm_up(self) -> None:
         """First calls are slow and may fail; both belong here and not on the control path."""

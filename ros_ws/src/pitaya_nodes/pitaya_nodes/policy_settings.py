@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The policy node's parameters."""
+
+from __future__ import annotations
+
+from pitaya_nodes.parameters import Setting
+
+SETTINGS = (
+    Setting("bundle", "", "Directory of the policy bundle to run."),
+    Setting(
+        "plant_timeout_s",
+        5.0,
+        "A goal is aborted when the plant neither answers nor shows a new state for this long [s].",
+        low=0.1,
+        high=600.0,
+        fixed=False,
+    ),
+    Setting(
+        "reward_timeout_s",
+        2.0,
+        "How long the end of an episode waits for rewards and executed commands that are still missing [s].",
+        low=0.0,
+        high=60.0,
+        fixed=False,
+    ),
+    Setting("journal", "", "Folder in which every change of the belief is kept; empty: none is kept."),
+    Setting(
+        "journal_restore",
+        True,
+        "Whether the belief of an interrupted run comes back when the node is configured; false gives it up.",
+    ),
+    Setting(
+        "hardware_fingerprint",
+        "",
+        "Identity of the robot hardware; a belief that was made on another one is not restored.",
+    ),
+)
