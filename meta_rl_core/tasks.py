@@ -4,7 +4,7 @@
 A family is a distribution over tasks (a vector of task parameters). Its reward model is a pure function of
 signals measured after the action, so that the same code labels replay during meta-training, runs in the
 robot's reward node and judges a report. Its worlds are simulators stepped many at once; they never compute
-the reward and never show the task in the observation.
+the reward, and of the task the observation shows what the family declares visible and no more.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ class FamilySpec:
         period_s: Time between policy steps [s]; None where there is no physical time.
         context_reward: Which reward the encoder sees; the critics always learn from the dense one.
         robot: Joints, observation terms and action meaning, as a robot needs them; None if it cannot run on one.
+        visible_task_names: Task parameters that the observation tells; the first ones, where there are any.
     """
 
     name: str
@@ -48,6 +49,7 @@ class FamilySpec:
     period_s: float | None
     context_reward: Literal["dense", "sparse"]
     robot: RobotInterface | None = None
+    visible_task_names: tuple[str, ...] = ()
 
 
 class Judgement(NamedTuple):

@@ -71,10 +71,10 @@ class BatchPhysics:
         self._cold_start = np.zeros((count, model.nv))
 
     def advance(self, control: Array, rows: Rows | None = None) -> NDArray[np.bool_]:
-        """Advances worlds by one policy step under a constant control.
+        """Advances worlds by one policy step.
 
         Args:
-            control: Shape (n, nu), one row per advanced world.
+            control: Shape (n, nu), one row per advanced world, constant over the step; or (n, substeps, nu).
             rows: The n worlds to advance, each once; by default all.
 
         Returns:
@@ -86,7 +86,7 @@ class BatchPhysics:
         if not count:
             return np.zeros(0, dtype=np.bool_)
         before = self.state if whole else self.state[rows]
-        self._control[:count] = control[:, None, :]
+        self._control[:count] = control if control.ndim == 3 else control[:, None, :]
         self._pool.rollout(
             self.models if whole else [self.models[row] for row in rows],
             self._data,

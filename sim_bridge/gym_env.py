@@ -29,6 +29,7 @@ SHIPPED = {
     "pitaya/CheetahDir-v0": (f"{_LOCOMOTION}:make_cheetah_dir", locomotion.HORIZON),
     "pitaya/CheetahVel-v0": (f"{_LOCOMOTION}:make_cheetah_vel", locomotion.HORIZON),
     "pitaya/DClawTurn-v0": ("sim_bridge.dclaw.families:make_dclaw_turn", dclaw_turn.HORIZON),
+    "pitaya/DClawTurnDynamics-v0": ("sim_bridge.dclaw.families:make_dclaw_turn_dynamics", dclaw_turn.HORIZON),
     "pitaya/DClawTurnSparse-v0": ("sim_bridge.dclaw.families:make_dclaw_turn_sparse", dclaw_turn.HORIZON),
     "pitaya/HopperParams-v0": (f"{_LOCOMOTION}:make_hopper_params", locomotion.HORIZON),
     "pitaya/HumanoidDir-v0": (f"{_LOCOMOTION}:make_humanoid_dir", locomotion.HORIZON),

@@ -57,6 +57,17 @@ _DCLAW_FAST: dict[str, Any] = {
     "collection": CollectionConfig(2, False, 40, 2, 2, 0),
     "evaluation": EvaluationConfig(every_iterations=10, tasks=50, episodes=3, exploration_episodes=2),
 }
+# Transitions of one body are none of another, so each task keeps its own replay and nothing is relabelled to other
+# tasks; the encoder learns from the Q regression, since the reward says nothing that is hidden.
+_DCLAW_DYNAMICS_FAST: dict[str, Any] = {
+    **_DCLAW_FAST,
+    "relabel": False,
+    "early_context_weight": 0.0,
+    "aggregate_weight": 0.0,
+    "reward_prediction_weight": 0.0,
+    "kl_weight": 0.001,
+    "collection": CollectionConfig(2, False, 40, 1, 3, 0),
+}
 _SPARSE_POINT_FAST: dict[str, Any] = {
     **_FAST,
     "reward_scale": 1.0,
@@ -97,6 +108,7 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
         "dclaw-turn": _DCLAW_FAST,
         "dclaw-turn-sparse": _DCLAW_FAST,
         **presets_locomotion.FAST,
+        "dclaw-turn-dynamics": _DCLAW_DYNAMICS_FAST,
     },
 }
 GENERIC: dict[str, dict[str, Any]] = {"paper": {}, "fast": _FAST}

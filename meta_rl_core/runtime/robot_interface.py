@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from meta_rl_core.errors import InvalidValueError
 from meta_rl_core.runtime.action import JointPositionAction
 from meta_rl_core.runtime.fields import Fields
-from meta_rl_core.runtime.terms import Term, assemble, joints_of, needs_velocity
+from meta_rl_core.runtime.terms import Term, assemble, goal_joints_of, joints_of, needs_velocity
 
 Array = NDArray[np.float64]
 LONGEST_PERIOD_S = 10.0
@@ -69,15 +69,23 @@ class RobotInterface:
         """Whether the observation reads joint velocities."""
         return needs_velocity(self.observation_terms)
 
-    def observe(self, position: Array, velocity: Array | None, last_action: Array) -> Array:
+    @property
+    def goal_joints(self) -> tuple[str, ...]:
+        """Joints whose goal position the policy is told; empty where the task is hidden."""
+        return goal_joints_of(self.observation_terms)
+
+    def observe(
+        self, position: Array, velocity: Array | None, last_action: Array, goal: Array | None = None
+    ) -> Array:
         """The observation, shape (..., O).
 
         Args:
             position: Positions of `joint_names` [rad], shape (..., J).
             velocity: Velocities of `joint_names` [rad/s], shape (..., J), or None if not needed.
             last_action: Normalised action of the step before, shape (..., A); zeros at the first step.
+            goal: Goal positions of `goal_joints` [rad], shape (..., G), or None where there are none.
         """
-        return assemble(self.observation_terms, self.joint_names, position, velocity, last_action)
+        return assemble(self.observation_terms, self.joint_names, position, velocity, last_action, goal)
 
     def command(self, action: Array, position: Array) -> Array:
         """Command of `action.joints` [rad], shape (..., A), from positions of `joint_names` (..., J)."""

@@ -15,8 +15,9 @@ from meta_rl_core.errors import BadReadingError, InvalidValueError, JointMismatc
 from meta_rl_core.runtime.fields import Fields
 
 Array = NDArray[np.float64]
-TermKind = Literal["position", "velocity", "cos", "sin", "last_action"]
+TermKind = Literal["position", "velocity", "cos", "sin", "goal_cos", "goal_sin", "last_action"]
 TERM_KINDS: tuple[str, ...] = get_args(TermKind)
+GOAL_KINDS = ("goal_cos", "goal_sin")
 _CACHED_NAME_TUPLES = 64
 
 
@@ -25,8 +26,9 @@ class Term:
     """One block of an observation or of a reward model's signals.
 
     Attributes:
-        kind: Joint position [rad], joint velocity [rad/s], cosine or sine of the joint position, or the
-            normalised action of the step before (zeros at the first step).
+        kind: Joint position [rad], joint velocity [rad/s], cosine or sine of the joint position, cosine or sine of
+            the way still to go (goal position minus joint position), or the normalised action of the step
+            before (zeros at the first step).
         joints: Which joints, in this order; empty for `last_action`.
         scale: Factor on the values.
     """
@@ -84,12 +86,18 @@ def needs_velocity(terms: Sequence[Term]) -> bool:
     return any(term.kind == "velocity" for term in terms)
 
 
+def goal_joints_of(terms: Sequence[Term]) -> tuple[str, ...]:
+    """Every joint whose goal position the terms read, each once, in order of first mention."""
+    return joints_of([term for term in terms if term.kind in GOAL_KINDS])
+
+
 def assemble(
     terms: Sequence[Term],
     joint_names: Sequence[str],
     position: Array,
     velocity: Array | None,
     last_action: Array | None = None,
+    goal: Array | None = None,
 ) -> Array:
     """Concatenates the terms, for one reading or for many at once.
 
@@ -99,6 +107,7 @@ def assemble(
         position: Joint positions [rad], shape (..., J).
         velocity: Joint velocities [rad/s], shape (..., J); may be None if no term reads it.
         last_action: Normalised action of the step before, shape (..., A); may be None if no term reads it.
+        goal: Goal positions [rad] of `goal_joints_of(terms)`, shape (..., G); may be None if no term reads it.
 
     Returns:
         Shape (..., D), float64, D being the sum of the terms' dimensions.
@@ -106,10 +115,11 @@ def assemble(
     Raises:
         JointMismatchError: If a term names a joint that is not in `joint_names`.
         BadReadingError: If a length does not fit or the velocity is needed and missing.
-        InvalidValueError: If the last action is needed and missing.
+        InvalidValueError: If the last action or the goal is needed and missing, or the goal has another length.
     """
     names = tuple(joint_names)
     columns = _columns(tuple(terms), names)
+    goals = _goals_by_joint(terms, goal)
     position = _checked("position", position, len(names))
     if velocity is not None:
         velocity = _checked("velocity", velocity, len(names))
@@ -127,8 +137,10 @@ def assemble(
             block = velocity[..., index]
         else:
             block = position[..., index]
+            if term.kind in GOAL_KINDS:
+                block = np.stack([goals[joint] for joint in term.joints], axis=-1) - block
             if term.kind != "position":
-                block = np.cos(block) if term.kind == "cos" else np.sin(block)
+                block = np.cos(block) if term.kind in ("cos", "goal_cos") else np.sin(block)
         blocks.append(block if term.scale == 1.0 else block * term.scale)
     return np.concatenate(blocks, axis=-1)
 
@@ -141,6 +153,18 @@ def _columns(terms: tuple[Term, ...], names: tuple[str, ...]) -> tuple[NDArray[n
             f"the terms read joints {', '.join(missing)}; there are only {', '.join(names)}"
         )
     return tuple(np.array([names.index(joint) for joint in term.joints], dtype=np.intp) for term in terms)
+
+
+def _goals_by_joint(terms: Sequence[Term], goal: Array | None) -> dict[str, Array]:
+    joints = goal_joints_of(terms)
+    if not joints:
+        return {}
+    if goal is None or goal.ndim == 0 or goal.shape[-1] != len(joints):
+        got = "none" if goal is None else f"shape {goal.shape}"
+        raise InvalidValueError(
+            f"the terms read goal positions of {', '.join(joints)}: give {len(joints)} number(s), got {got}"
+        )
+    return {joint: goal[..., index] for index, joint in enumerate(joints)}
 
 
 def _checked(what: str, values: Array, count: int) -> Array:

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The task families `dclaw-turn` and `dclaw-turn-sparse`."""
+"""The task families `dclaw-turn`, `dclaw-turn-sparse` and `dclaw-turn-dynamics`."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
+from meta_rl_core.families import dclaw_dynamics
+from meta_rl_core.families.dclaw_dynamics import DClawDynamicsReward, DynamicsRanges, dynamics_tasks
 from meta_rl_core.families.dclaw_turn import (
     DClawTurnReward,
     heldout_targets,
@@ -14,6 +16,7 @@ from meta_rl_core.families.dclaw_turn import (
     training_targets,
 )
 from meta_rl_core.tasks import TaskFamily
+from sim_bridge.dclaw.dynamics import DClawDynamicsWorlds
 from sim_bridge.dclaw.worlds import DClawWorlds
 
 Array = NDArray[np.float64]
@@ -56,3 +59,40 @@ def make_dclaw_turn() -> DClawTurnFamily:
 def make_dclaw_turn_sparse() -> DClawTurnFamily:
     """Builds `dclaw-turn-sparse`: the encoder sees reward only within 0.25 rad of the target."""
     return DClawTurnFamily("dclaw-turn-sparse", sparse=True)
+
+
+class DClawDynamicsFamily(TaskFamily):
+    """Turn the valve to an angle that is told, with servos, valve and delay that are not."""
+
+    changes_dynamics = True
+
+    def __init__(self, ranges: DynamicsRanges | None = None) -> None:
+        """Draws its tasks from `ranges`, by default the widest ones it is trained for."""
+        self.spec = dclaw_dynamics.make_spec()
+        self.reward_model = DClawDynamicsReward()
+        self._tasks = dynamics_tasks(ranges or DynamicsRanges())
+
+    def training_tasks(self) -> Array:
+        """The 200 training tasks, shape (200, 5)."""
+        return self._tasks.training()
+
+    def heldout_tasks(self, count: int, seed: int) -> Array:
+        """Tasks never trained on, shape (count, 5).
+
+        Raises:
+            InvalidValueError: If count or seed is negative.
+        """
+        return self._tasks.heldout(count, seed)
+
+    def sample_tasks(self, count: int, generator: np.random.Generator) -> Array:
+        """Fresh tasks, shape (count, 5)."""
+        return self._tasks.sample(count, generator)
+
+    def make_worlds(self, count: int, threads: int | None = None) -> DClawDynamicsWorlds:
+        """Worlds that step together on `threads` threads (default: one per CPU)."""
+        return DClawDynamicsWorlds(count, threads)
+
+
+def make_dclaw_turn_dynamics() -> DClawDynamicsFamily:
+    """Builds `dclaw-turn-dynamics`: the body is hidden, the target is not."""
+    return DClawDynamicsFamily()

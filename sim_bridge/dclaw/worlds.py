@@ -39,21 +39,22 @@ class DClawWorlds(Worlds):
         self._camera: DClawCamera | None = None
 
     def reset(self, tasks: Array, seeds: NDArray[np.int64]) -> Array:
-        """Starts an episode in every world; the target changes nothing that can be seen.
+        """Starts an episode in every world.
 
         Args:
-            tasks: Target angles [rad], shape (N, 1).
+            tasks: Task parameters, shape (N, K).
             seeds: One seed per world, shape (N,); a world's start depends on its own seed alone.
 
         Returns:
-            Observations, shape (N, 29).
+            Observations, shape (N, O).
 
         Raises:
             InvalidValueError: If a shape is wrong or a seed negative.
             NonFiniteError: If a target is NaN or infinite.
         """
-        checked_array("tasks", tasks, (self.count, 1))
-        for row, seed in enumerate(checked_seeds(seeds, self.count)):
+        seeds = checked_seeds(seeds, self.count)
+        self.take_tasks(tasks)
+        for row, seed in enumerate(seeds):
             self.physics.state[row] = start_state(int(seed))
         self._last_action[:] = 0.0
         self._started = True
@@ -66,7 +67,7 @@ class DClawWorlds(Worlds):
             actions: Shape (N, 9), clipped to [-1, 1].
 
         Returns:
-            Observations (N, 29), signals (N, 19) and terminal flags (N,), all false.
+            Observations (N, O), signals (N, 19) and terminal flags (N,), all false.
 
         Raises:
             InvalidValueError: If the shape is wrong.
@@ -76,7 +77,7 @@ class DClawWorlds(Worlds):
         if not self._started:
             raise SimulationError("the worlds have no state yet: call reset before step")
         actions = checked_array("actions", actions, (self.count, self._model.nu))
-        unstable = self.physics.advance(self._robot.command(actions, self.physics.position))
+        unstable = self.physics.advance(self.control(self._robot.command(actions, self.physics.position)))
         if unstable.any():
             self._started = False
             raise SimulationError(
@@ -86,12 +87,25 @@ class DClawWorlds(Worlds):
         signals = assemble(DClawTurnReward.signal_terms, JOINTS, self.physics.position, self.physics.velocity)
         return WorldsStep(self._observe(), signals, np.zeros(self.count, dtype=np.bool_))
 
+    def take_tasks(self, tasks: Array) -> None:
+        """Checks the targets [rad], shape (N, 1), which change nothing that can be seen.
+
+        Raises:
+            InvalidValueError: If the shape is wrong.
+            NonFiniteError: If a target is NaN or infinite.
+        """
+        checked_array("tasks", tasks, (self.count, 1))
+
+    def control(self, command: Array) -> Array:
+        """What the servos are told during the step: shape (N, 9), or (N, physics steps, 9) where it changes."""
+        return command
+
     def draw(self, world: int, task: Array, width: int = 640, height: int = 480) -> NDArray[np.uint8]:
         """A picture of one world with its target marked, shape (height, width, 3).
 
         Args:
             world: Which world.
-            task: Its target [rad], shape (1,).
+            task: Its task, the target [rad] first.
             width: Image width [pixels].
             height: Image height [pixels].
 

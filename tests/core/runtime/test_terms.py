@@ -17,7 +17,7 @@ from meta_rl_core.errors import (
     JointMismatchError,
     PitayaError,
 )
-from meta_rl_core.runtime.terms import JointReading, NameMap, Term, assemble
+from meta_rl_core.runtime.terms import JointReading, NameMap, Term, assemble, goal_joints_of
 
 TERMS = (
     Term("position", ("b", "a")),
@@ -148,3 +148,18 @@ def test_a_sender_that_changes_its_order_every_time_does_not_fill_the_memory() -
     for index in range(1000):
         name_map.arrange(JointReading(0, ("a", f"extra{index}"), np.zeros(2)))
     assert len(name_map._order_of) <= 64
+
+
+def test_goal_terms_tell_cosine_and_sine_of_the_way_still_to_go() -> None:
+    terms = (Term("goal_cos", ("b",)), Term("goal_sin", ("b", "a"), 2.0))
+    assert goal_joints_of(terms) == ("b", "a")
+    got = assemble(terms, ("a", "b"), np.array([0.5, 1.0]), None, goal=np.array([1.5, 0.25]))
+    np.testing.assert_allclose(got, [np.cos(0.5), 2 * np.sin(0.5), 2 * np.sin(-0.25)])
+
+
+@pytest.mark.parametrize("goal", [None, np.zeros(2), np.array(0.0)])
+def test_a_goal_that_is_missing_or_of_another_length_is_refused(
+    goal: NDArray[np.float64] | None,
+) -> None:
+    with pytest.raises(InvalidValueError, match="goal positions of b: give 1"):
+        assemble((Term("goal_cos", ("b",)),), ("a", "b"), np.zeros(2), None, goal=goal)

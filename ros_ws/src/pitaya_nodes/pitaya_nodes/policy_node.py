@@ -63,6 +63,11 @@ class PolicyNode(ManagedNode):
             raise InvalidValueError("parameter bundle is empty: give the directory of a policy bundle")
         self.bundle = load_bundle(self.value("bundle"))
         self.robot = self.bundle.robot
+        if self.robot.goal_joints:
+            raise InvalidValueError(
+                f"the policy must be told goal positions of {', '.join(self.robot.goal_joints)}, and an Adapt goal "
+                "cannot say them yet; evaluate it with `pitaya evaluate`"
+            )
         self.adapter = Adapter(self.bundle, seed=0)
         self._warm_up()
         self.pairing = self._new_pairing()
