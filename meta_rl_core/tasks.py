@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from meta_rl_core.errors import ContractError
+
 if TYPE_CHECKING:
     from meta_rl_core.runtime.robot_interface import RobotInterface
     from meta_rl_core.runtime.terms import Term
@@ -153,6 +155,21 @@ class TaskFamily(ABC):
     @abstractmethod
     def sample_tasks(self, count: int, generator: np.random.Generator) -> Array:
         """Fresh draws from the training distribution, shape (count, K); for families trained on more than a list."""
+
+    def show_task(self, observation: Array, tasks: Array) -> Array:
+        """Observations as they would be if the visible part of the task were another one, the motion being the same.
+
+        Args:
+            observation: Shape (..., O); it is not changed.
+            tasks: Task parameters, shape (..., K), of which the visible ones count.
+
+        Raises:
+            ContractError: If the family's observation tells nothing of the task.
+        """
+        del observation, tasks
+        raise ContractError(
+            f"observations of {self.spec.name!r} tell nothing of the task: there is no goal to replace"
+        )
 
     @abstractmethod
     def make_worlds(self, count: int) -> Worlds:

@@ -7,6 +7,7 @@ Hidden are the stiffness of the servos, the dry friction of the valve, the delay
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
+from functools import cache
 from typing import TypeAlias
 
 import numpy as np
@@ -116,6 +117,24 @@ def make_goal_robot() -> RobotInterface:
     robot = make_robot()
     told = (Term("goal_cos", (VALVE_JOINT,)), Term("goal_sin", (VALVE_JOINT,)))
     return replace(robot, observation_terms=(*robot.observation_terms, *told))
+
+
+def show_target(observation: Array, target_rad: Array) -> Array:
+    """The observation, shape (..., 31), as it would be with another target [rad], shape (...)."""
+    cosine, sine = (_column(kind) for kind in ("cos", "sin"))
+    shown = np.array(observation, dtype=np.float64)
+    valve_cosine, valve_sine = shown[..., cosine], shown[..., sine]
+    shown[..., _column("goal_cos")] = np.cos(target_rad) * valve_cosine + np.sin(target_rad) * valve_sine
+    shown[..., _column("goal_sin")] = np.sin(target_rad) * valve_cosine - np.cos(target_rad) * valve_sine
+    return shown
+
+
+@cache
+def _column(kind: str) -> int:
+    """Where the one number of a term about the valve stands in the observation."""
+    robot = make_goal_robot()
+    ends = np.cumsum([term.dimension(robot.action_dim) for term in robot.observation_terms])
+    return int(ends[[term.kind for term in robot.observation_terms].index(kind)]) - 1
 
 
 class DClawDynamicsReward(RewardModel):

@@ -87,6 +87,11 @@ class PearlConfig:
     """Hindsight task relabelling: every transition serves every task, its reward recomputed from measured signals."""
     reward_prediction_weight: float = 0.0
     """Weight of an auxiliary head that predicts the reward from (s, a, s', z); shapes z directly."""
+    transition_prediction_weight: float = 0.0
+    """Weight of an auxiliary head that predicts the next observation from (s, a, z) (sac_v2); shapes z where the task
+    is hidden in how worlds move."""
+    goal_relabel_share: float = 0.0
+    """Share of RL transitions shown under a fresh visible goal, the body staying its own; without relabelling only."""
     bellman_gradient_to_encoder: bool = True
     """Whether the encoder learns from the Q regression, as in the paper; needs reward prediction when off."""
     early_context_weight: float = 0.0
@@ -136,13 +141,24 @@ class PearlConfig:
         ):
             if not low < getattr(self, name) <= high:
                 raise InvalidValueError(f"{name} must lie in ({low}, {high}], got {getattr(self, name)}")
-        for name in ("kl_weight", "aggregate_weight", "early_context_weight", "reward_prediction_weight"):
+        for name in (
+            "kl_weight",
+            "aggregate_weight",
+            "early_context_weight",
+            "reward_prediction_weight",
+            "transition_prediction_weight",
+            "goal_relabel_share",
+        ):
             if not getattr(self, name) >= 0.0:
                 raise InvalidValueError(f"{name} must not be negative, got {getattr(self, name)}")
         if self.relabel and self.collection.extra_posterior_episodes:
             raise InvalidValueError(
                 "extra_posterior_episodes belong to the paper's context buffers; with relabel=true "
                 "use posterior_episodes"
+            )
+        if self.relabel and self.goal_relabel_share:
+            raise InvalidValueError(
+                "goal_relabel_share belongs to relabel=false; relabelling changes whole tasks"
             )
         if not self.bellman_gradient_to_encoder and self.reward_prediction_weight == 0.0:
             raise InvalidValueError(

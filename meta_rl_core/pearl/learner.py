@@ -15,6 +15,7 @@ from meta_rl_core.pearl.agent import Agent
 from meta_rl_core.pearl.batch import Batch
 from meta_rl_core.pearl.config import PearlConfig
 from meta_rl_core.pearl.episodes import Episodes
+from meta_rl_core.pearl.goals import relabel_goals
 from meta_rl_core.pearl.replay import TaskReplay
 from meta_rl_core.pearl.rollout import Explorer
 from meta_rl_core.pearl.sac_v1 import SacV1Update
@@ -152,6 +153,10 @@ class Learner:
             context_rows = self.replay.sample_context(tasks, config.context_size, self.generator)
             rl_rows = self.replay.sample_rl(tasks, config.batch_size, self.generator)
         transitions = self._transitions(rl_rows, tasks)
+        if config.goal_relabel_share > 0.0:
+            transitions = relabel_goals(
+                self.family, transitions, self.tasks[tasks], config.goal_relabel_share, self.generator
+            )
         del transitions["signals"], transitions["sparse_reward"]
         return Batch(**transitions, context=self._encoded(context_rows, tasks), early_context=early)
 

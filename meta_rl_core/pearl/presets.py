@@ -57,14 +57,16 @@ _DCLAW_FAST: dict[str, Any] = {
     "collection": CollectionConfig(2, False, 40, 2, 2, 0),
     "evaluation": EvaluationConfig(every_iterations=10, tasks=50, episodes=3, exploration_episodes=2),
 }
-# Transitions of one body are none of another, so each task keeps its own replay and nothing is relabelled to other
-# tasks; the encoder learns from the Q regression, since the reward says nothing that is hidden.
+# Transitions of one body are none of another, so each task keeps its own replay; the visible target alone is replaced.
+# The reward says nothing that is hidden, so the encoder learns from where the body moves next and the Q regression.
 _DCLAW_DYNAMICS_FAST: dict[str, Any] = {
     **_DCLAW_FAST,
     "relabel": False,
     "early_context_weight": 0.0,
     "aggregate_weight": 0.0,
     "reward_prediction_weight": 0.0,
+    "transition_prediction_weight": 10.0,
+    "goal_relabel_share": 0.5,
     "kl_weight": 0.001,
     "collection": CollectionConfig(2, False, 40, 1, 3, 0),
 }

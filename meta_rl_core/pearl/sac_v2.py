@@ -47,9 +47,22 @@ class SacV2Update(nn.Module):
         self.reward_head = MLP(
             head_inputs, config.encoder_hidden, 1, layer_norm=config.layer_norm, generator=generator
         )
+        self.transition_head = (
+            MLP(
+                spec.observation_dim + spec.action_dim + config.latent_dim,
+                config.encoder_hidden,
+                spec.observation_dim,
+                layer_norm=config.layer_norm,
+                generator=generator,
+            )
+            if config.transition_prediction_weight
+            else None
+        )
         self.log_temperature = nn.Parameter(torch.tensor(math.log(config.initial_temperature)))
         self.target_entropy = config.target_entropy_per_action * spec.action_dim
         shared = [*agent.encoder.parameters(), *self.critic.parameters(), *self.reward_head.parameters()]
+        if self.transition_head is not None:
+            shared.extend(self.transition_head.parameters())
         self.critic_optimiser = torch.optim.Adam(shared, lr=config.learning_rate, fused=True)
         self.actor_optimiser = torch.optim.Adam(agent.actor.parameters(), lr=config.learning_rate, fused=True)
         self.temperature_optimiser = torch.optim.Adam([self.log_temperature], lr=config.learning_rate)
@@ -75,6 +88,8 @@ class SacV2Update(nn.Module):
         loss = loss + self.config.aggregate_weight * losses["aggregate_kl"]
         loss = loss + self.config.early_context_weight * losses["early_kl"]
         loss = loss + self.config.reward_prediction_weight * losses["reward_loss"]
+        if "transition_loss" in losses:
+            loss = loss + self.config.transition_prediction_weight * losses["transition_loss"]
         self.critic_optimiser.zero_grad(set_to_none=True)
         loss.backward()
         self.critic_optimiser.step()
@@ -122,6 +137,8 @@ class SacV2Update(nn.Module):
                 "reward_loss": self._reward_loss(batch, rows),
                 "posterior_variance": variance.mean(),
             }
+            if self.transition_head is not None:
+                losses["transition_loss"] = _transition_loss(self.transition_head, batch, rows)
         losses["aggregate_kl"] = aggregate_kl(mean, variance)
         return losses, z
 
@@ -176,3 +193,9 @@ class SacV2Update(nn.Module):
         (-self.log_temperature * excess).backward()
         self.temperature_optimiser.step()
         return losses
+
+
+def _transition_loss(head: MLP, batch: Batch, z: Tensor) -> Tensor:
+    """How badly the hypothesis tells where a body of the task moves next."""
+    moved = head(torch.cat([batch.observation, batch.action, z], dim=-1))
+    return functional.mse_loss(moved, batch.next_observation - batch.observation)

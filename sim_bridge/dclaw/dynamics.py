@@ -98,7 +98,7 @@ class DClawDynamicsWorlds(DClawWorlds):
         super().__init__(count, threads)
         self._robot = make_goal_robot()
         self._builder = BodyBuilder()
-        self._goal = np.zeros((count, 1))
+        self._goal: Array = np.zeros((count, 1))
         self._delay: NDArray[np.intp] = np.zeros(count, dtype=np.intp)
         self._held: Array = np.tile(RESET_POSE_RAD, (count, 1))
 

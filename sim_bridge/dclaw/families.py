@@ -7,7 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meta_rl_core.families import dclaw_dynamics
-from meta_rl_core.families.dclaw_dynamics import DClawDynamicsReward, DynamicsRanges, dynamics_tasks
+from meta_rl_core.families.dclaw_dynamics import (
+    DClawDynamicsReward,
+    DynamicsRanges,
+    dynamics_tasks,
+    show_target,
+)
 from meta_rl_core.families.dclaw_turn import (
     DClawTurnReward,
     heldout_targets,
@@ -87,6 +92,10 @@ class DClawDynamicsFamily(TaskFamily):
     def sample_tasks(self, count: int, generator: np.random.Generator) -> Array:
         """Fresh tasks, shape (count, 5)."""
         return self._tasks.sample(count, generator)
+
+    def show_task(self, observation: Array, tasks: Array) -> Array:
+        """The observation with the target of another task in it, shape (..., 31)."""
+        return show_target(observation, tasks[..., 0])
 
     def make_worlds(self, count: int, threads: int | None = None) -> DClawDynamicsWorlds:
         """Worlds that step together on `threads` threads (default: one per CPU)."""

@@ -185,3 +185,19 @@ def test_narrower_ranges_give_narrower_tasks() -> None:
 def test_ranges_out_of_order_or_beyond_the_model_are_refused(name: str, bounds: tuple[float, float]) -> None:
     with pytest.raises(InvalidValueError, match=name):
         DynamicsRanges(**{name: bounds})
+
+
+def test_an_observation_shown_under_another_target_is_the_one_that_world_would_have_given() -> None:
+    family = make_dclaw_turn_dynamics()
+    worlds, others = family.make_worlds(3), family.make_worlds(3)
+    tasks = family.training_tasks()[:3]
+    retold = tasks.copy()
+    retold[:, TARGET] += [0.5, -1.5, 3.0]
+    seeds = np.arange(3)
+    worlds.reset(tasks, seeds), others.reset(retold, seeds)
+    for action in actions_that_touch(3)[:4]:
+        lived, other = worlds.step(action), others.step(action)
+        np.testing.assert_array_equal(lived.signals, other.signals)
+        np.testing.assert_allclose(
+            family.show_task(lived.observation, retold), other.observation, rtol=0, atol=1e-12
+        )
