@@ -26,7 +26,7 @@ from meta_rl_core.families.distribution import DrawnTasks
 from meta_rl_core.families.drawing import TRAINING_SEED
 from meta_rl_core.families.rows import checked_rows
 from meta_rl_core.runtime.robot_interface import RobotInterface
-from meta_rl_core.runtime.terms import Term
+from meta_rl_core.runtime.terms import Term, TermKind
 from meta_rl_core.tasks import FamilySpec, Judgement, RewardModel
 
 Array = NDArray[np.float64]
@@ -130,7 +130,7 @@ def show_target(observation: Array, target_rad: Array) -> Array:
 
 
 @cache
-def _column(kind: str) -> int:
+def _column(kind: TermKind) -> int:
     """Where the one number of a term about the valve stands in the observation."""
     robot = make_goal_robot()
     ends = np.cumsum([term.dimension(robot.action_dim) for term in robot.observation_terms])
