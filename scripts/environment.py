@@ -142,7 +142,7 @@ class Environment:
         (VENV / "ros").unlink(missing_ok=True)
         self.pip_install("--requirement", str(REQUIREMENTS / "build.txt"))
         requirements = [] if self.machine.ros else ["--requirement", str(REQUIREMENTS / "ros-jazzy.txt")]
-        self.pip_install("--no-build-isolation", *requirements, "--editable", ".[sim,plot,record]")
+        self.pip_install("--no-build-isolation", *requirements, "--editable", ".[hardware,sim,plot,record]")
         if self.machine.ros is None:
             relocate_tree(VENV, self.site_packages, Path(self.machine.headers))
         source = f"installed {self.machine.ros}" if self.machine.ros else "wheels"

@@ -14,7 +14,14 @@ from meta_rl_core.errors import ContractError, PitayaError
 from meta_rl_core.registry import load_registered, registered_names
 
 EXIT_ERROR = 2
-_EXTRAS = {"torch": "train", "mujoco": "sim", "gymnasium": "sim", "matplotlib": "plot"}
+_EXTRAS = {
+    "torch": "train",
+    "mujoco": "sim",
+    "gymnasium": "sim",
+    "matplotlib": "plot",
+    "dynamixel_sdk": "hardware",
+    "serial": "hardware",
+}
 
 
 def _train() -> click.Command:

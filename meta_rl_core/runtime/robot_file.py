@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import math
+import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
@@ -32,6 +34,31 @@ SCHEMA_VERSION = 1
 BAUD_RATES = (9600, 57600, 115200, 1_000_000, 2_000_000, 3_000_000, 4_000_000, 4_500_000)
 LARGEST_GAIN = 16383
 _LONGEST_S = 600.0
+
+
+def find_robot(name: str) -> Path:
+    """The description of a robot: a path as given, else the shipped one of that name.
+
+    Raises:
+        InvalidValueError: If there is no such robot; names those that there are.
+    """
+    given = Path(name).expanduser()
+    if given.suffix in (".yaml", ".yml"):
+        return given.absolute()
+    known: list[str] = []
+    for folder in _folders():
+        if (folder / f"{name}.yaml").is_file():
+            return folder / f"{name}.yaml"
+        known += [item.stem for item in folder.glob("*.yaml")]
+    choices = ", ".join(sorted(set(known))) or "none"
+    raise InvalidValueError(f"unknown robot {name!r}; known: {choices}. A path to a .yaml file works too.")
+
+
+def _folders() -> Iterator[Path]:
+    """Where descriptions are shipped: this checkout, then ROS workspaces."""
+    yield Path(__file__).resolve().parents[2] / "config" / "robots"
+    for prefix in filter(None, os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep)):
+        yield Path(prefix) / "share" / "pitaya_bringup" / "config" / "robots"
 
 
 def load_robot(path: Path | str) -> RobotDescription:
