@@ -1,14 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The emulated bus answers the vendor's SDK, unchanged, as the manual says real motors do."""
 
-import os
-import signal
-import subprocess
-import sys
-import termios
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import dynamixel_sdk as sdk
 import pytest
@@ -246,59 +240,3 @@ def test_other_baud_rates_and_missing_motors_are_silent_and_twins_are_garbled(em
     assert slow.motors.ping(slow.port, 11) == (1030, OK, 0)
     assert slow.motors.ping(slow.port, 20)[1] == TIMEOUT
     slow.port.closePort()
-
-
-@pytest.mark.parametrize(
-    ("fault", "expected"),
-    [
-        (Fault("drop", bus_id=20), TIMEOUT),
-        (Fault("corrupt", bus_id=20), None),
-        (Fault("truncate", bus_id=20), None),
-        (Fault("delay", bus_id=20, value=0.2), TIMEOUT),
-        (Fault("silent", bus_id=20), TIMEOUT),
-        (Fault("garbage", bus_id=20), OK),
-    ],
-    ids=lambda value: value.kind if isinstance(value, Fault) else "",
-)
-def test_a_scripted_fault_hits_the_motor_it_names(
-    emulate: Emulate, fault: Fault, expected: int | None
-) -> None:
-    client = Client(emulate(Scenario(faults=(fault,))).path)
-    result = client.motors.ping(client.port, 20)[1]
-    assert result == expected if expected is not None else result != OK
-    time.sleep(0.3)
-    assert client.motors.ping(client.port, 21)[1] == OK
-    client.port.closePort()
-
-
-def test_a_pulled_cable_is_an_input_output_error_and_the_link_comes_back(
-    emulate: Emulate, tmp_path: Path
-) -> None:
-    link = tmp_path / "hand"
-    port = emulate(link=link)
-    client = Client(str(link))
-    port.emulation.faults.add(Fault("eio", 0.0, port.emulation.now_s + 0.6))
-    time.sleep(0.3)
-    assert not link.exists()
-    with pytest.raises((OSError, termios.error)):
-        client.motors.ping(client.port, 20)
-    client.port.closePort()
-    time.sleep(0.6)
-    again = Client(str(link))
-    assert again.motors.ping(again.port, 20)[1] == OK
-    again.port.closePort()
-
-
-def test_the_command_prints_the_port_and_ends_cleanly_on_ctrl_c(tmp_path: Path) -> None:
-    link = tmp_path / "hand"
-    start = "from meta_rl_core.cli.main import run; run()"
-    command = [sys.executable, "-u", "-c", start, "emulate", "dclaw", "--link", str(link)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    assert process.stdout.readline() == f"dclaw answers on {link}; Ctrl-C ends it\n"
-    client = Client(str(link))
-    assert client.motors.ping(client.port, 50)[1] == OK
-    client.port.closePort()
-    os.kill(process.pid, signal.SIGINT)
-    assert process.wait(20) == 0
-    assert not link.is_symlink()
