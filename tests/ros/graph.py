@@ -166,6 +166,7 @@ class Graph:
             arguments: Arguments of the bring-up file.
         """
         manager = None
+        arguments.setdefault("journal", str(self.folder / "journal"))
         for spec in find_bringup(str(BRING_UP)).resolve(arguments):
             more = (settings or {}).get(spec.name, {})
             manager = self.processes.start(replace(spec, parameters={**spec.parameters, **more}))

@@ -22,7 +22,14 @@ def modules() -> dict[str, ModuleType]:
     """The doubles by module name, ready for `sys.modules`."""
     contents = {
         "launch": ["LaunchDescription"],
-        "launch.actions": ["DeclareLaunchArgument", "OpaqueFunction", "RegisterEventHandler", "EmitEvent"],
+        "launch.actions": [
+            "DeclareLaunchArgument",
+            "EmitEvent",
+            "LogInfo",
+            "OpaqueFunction",
+            "RegisterEventHandler",
+            "TimerAction",
+        ],
         "launch.events": ["Shutdown"],
         "launch.event_handlers": ["OnProcessExit"],
         "launch_ros": [],

@@ -21,7 +21,8 @@ def by_name(specs: list[NodeSpec]) -> dict[str, NodeSpec]:
 
 
 def test_the_simulated_graph_is_managed_in_order_and_runs_on_simulated_time(dclaw: BringUp) -> None:
-    specs = dclaw.resolve({"bundle": "/b", "task_seed": "7", "mode": "real_time", "real_time_factor": "2"})
+    given = {"bundle": "/b", "journal": "/j", "task_seed": "7", "mode": "real_time", "real_time_factor": "2"}
+    specs = dclaw.resolve(given)
     assert [spec.name for spec in specs] == [
         "sim_node",
         "reward_node",
@@ -40,7 +41,8 @@ def test_the_simulated_graph_is_managed_in_order_and_runs_on_simulated_time(dcla
         "real_time_factor": 2.0,
         "task_seed": 7,
     }
-    assert nodes["policy_node"].parameters == {"bundle": "/b", "use_sim_time": True}
+    assert nodes["policy_node"].parameters == {"bundle": "/b", "journal": "/j", "use_sim_time": True}
+    assert [name for name, spec in nodes.items() if spec.respawn] == ["policy_node"]
 
 
 def test_an_external_plant_gets_everything_but_the_simulator(dclaw: BringUp) -> None:
@@ -58,6 +60,10 @@ def test_an_external_plant_gets_everything_but_the_simulator(dclaw: BringUp) -> 
         "command_gate",
         "policy_node",
     ]
+
+
+def test_an_empty_path_stays_empty(dclaw: BringUp) -> None:
+    assert by_name(dclaw.resolve({"journal": ""}))["policy_node"].parameters["journal"] == ""
 
 
 def test_the_recorder_starts_first_so_that_it_ends_last(dclaw: BringUp, tmp_path: Path) -> None:

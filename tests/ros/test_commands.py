@@ -173,7 +173,7 @@ def test_up_and_adapt_work_together_and_ctrl_c_ends_everything(
     bundle: Path, tmp_path: Path, marker: str, ros_domain_id: int
 ) -> None:
     log = tmp_path / "log"
-    up = start("up", "dclaw_sim", f"bundle:={bundle}", "task_seed:=3", log=log)
+    up = start("up", "dclaw_sim", f"bundle:={bundle}", f"journal:={tmp_path}", "task_seed:=3", log=log)
     until(lambda: "dclaw_sim is up" in log.read_text())
     adapt = start("adapt", "--episodes", "1", "--steps", "4", log=tmp_path / "adapt")
     assert adapt.wait(60) in (0, 1), (tmp_path / "adapt").read_text()
@@ -185,7 +185,7 @@ def test_up_and_adapt_work_together_and_ctrl_c_ends_everything(
 
 def test_killing_up_leaves_no_orphan(bundle: Path, tmp_path: Path, marker: str, ros_domain_id: int) -> None:
     log = tmp_path / "log"
-    up = start("up", "dclaw_sim", f"bundle:={bundle}", log=log)
+    up = start("up", "dclaw_sim", f"bundle:={bundle}", f"journal:={tmp_path}", log=log)
     until(lambda: "dclaw_sim is up" in log.read_text())
     assert len(alive(marker)) == 5
     up.kill()
@@ -206,7 +206,7 @@ def test_interrupting_adapt_cancels_its_goal(
     bundle: Path, tmp_path: Path, marker: str, ros_domain_id: int
 ) -> None:
     log, adapt_log = tmp_path / "log", tmp_path / "adapt"
-    up = start("up", "dclaw_sim", f"bundle:={bundle}", log=log)
+    up = start("up", "dclaw_sim", f"bundle:={bundle}", f"journal:={tmp_path}", log=log)
     until(lambda: "dclaw_sim is up" in log.read_text())
     adapt = start("adapt", "--episodes", "1000", log=adapt_log)
     until(lambda: " 2  " in adapt_log.read_text())
@@ -224,6 +224,29 @@ def test_adapt_says_what_is_wrong_when_nobody_answers(tmp_path: Path, ros_domain
     adapt = start("adapt", log=log)
     assert adapt.wait(60) == 2
     assert "policy_node did not answer within 10 s: is it running and active" in log.read_text()
+
+
+def test_a_policy_that_is_killed_comes_back_ready_and_stays_down_after_the_fourth_time(
+    bundle: Path, tmp_path: Path, marker: str, ros_domain_id: int
+) -> None:
+    log = tmp_path / "log"
+    up = start("up", "dclaw_sim", f"bundle:={bundle}", f"journal:={tmp_path}", log=log)
+    until(lambda: "dclaw_sim is up" in log.read_text())
+    for restarts in range(1, 4):
+        os.kill(pid_of(marker, "policy_node"), signal.SIGKILL)
+        until(lambda count=restarts: log.read_text().count("dclaw_sim is up: policy_node\n") == count)
+    os.kill(pid_of(marker, "policy_node"), signal.SIGKILL)
+    until(lambda: "policy_node died 4 times within 60 s and stays down" in log.read_text())
+    assert {name for name in ("sim_node", "command_gate", "reward_node") if pid_of(marker, name)}
+    up.send_signal(signal.SIGINT)
+    assert up.wait(30) == 1
+    assert alive(marker) == []
+
+
+def pid_of(marker: str, name: str) -> int:
+    words = f"/{name}\0".encode()
+    (pid,) = [pid for pid in alive(marker) if words in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    return pid
 
 
 def test_show_args_lists_what_can_be_set(tmp_path: Path) -> None:

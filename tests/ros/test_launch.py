@@ -50,14 +50,14 @@ def test_the_launch_file_starts_the_nodes_of_the_bring_up_file(
     description = describe(repository, monkeypatch)
     *declared, opaque = description.given[0]
     values = {item.given[0]: item.default_value for item in declared}
-    values |= {"plant": "external", "bundle": "/b", "namespace": "left"}
+    values |= {"plant": "external", "bundle": "/b", "journal": "/j", "namespace": "left"}
     actions = opaque.function(SimpleNamespace(launch_configurations=values), *opaque.args)
     nodes = [action for action in actions if type(action).__name__ == "Node"]
     specs = find_bringup(str(BRING_UP)).resolve(values)
     assert [(node.name, node.executable, node.namespace) for node in nodes] == [
         (spec.name, spec.executable, "left") for spec in specs
     ]
-    assert nodes[-2].parameters == [{"bundle": "/b", "use_sim_time": False}]
+    assert nodes[-2].parameters == [{"bundle": "/b", "journal": "/j", "use_sim_time": False}]
 
 
 def test_the_launch_ends_when_the_nodes_cannot_be_activated_and_only_then(
@@ -71,6 +71,27 @@ def test_the_launch_ends_when_the_nodes_cannot_be_activated_and_only_then(
     assert handler.on_exit(SimpleNamespace(returncode=0), None) is None
     (event,) = handler.on_exit(SimpleNamespace(returncode=1), None)
     assert "could not be activated" in event.event.reason
+
+
+def test_a_launched_policy_that_dies_is_started_and_activated_again_three_times(
+    repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    description = describe(repository, monkeypatch)
+    *declared, opaque = description.given[0]
+    values = {item.given[0]: item.default_value for item in declared} | {"namespace": "left"}
+    actions = opaque.function(SimpleNamespace(launch_configurations=values), *opaque.args)
+    handlers = [action.given[0] for action in actions if type(action).__name__ == "RegisterEventHandler"]
+    (handler,) = [item for item in handlers if item.target_action.name == "policy_node"]
+    assert handler.on_exit(None, SimpleNamespace(is_shutdown=True)) is None
+    for _ in range(3):
+        (timer,) = handler.on_exit(None, SimpleNamespace(is_shutdown=False))
+        node, register, manager = timer.actions
+        assert (node.name, node.namespace) == ("policy_node", "left")
+        assert (manager.name, manager.parameters) == ("lifecycle_manager", [{"nodes": ["policy_node"]}])
+        handler = register.given[0]
+        assert handler.target_action is node
+    (told,) = handler.on_exit(None, SimpleNamespace(is_shutdown=False))
+    assert "policy_node died 4 times within 60 s and stays down" in told.msg
 
 
 @pytest.mark.skipif(

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from meta_rl_core.bundle.manifest import MANIFEST_FILE
 from pitaya_nodes.errors import BringUpError
 
 BRINGUP_PACKAGE = "pitaya_bringup"
+MANAGER = "lifecycle_manager"
 _SUBSTITUTION = re.compile(r"\$\(([^()]*)\)")
 _COMPARISON = re.compile(r"(\w+)\s*(==|!=)\s*(\S*)")
 _KINDS = ("string", "path", "bundle", "integer", "number", "boolean")
@@ -62,7 +63,9 @@ class Argument:
             return _BOOLEANS[text.lower()]
         if self.kind == "bundle":
             return str(find_bundle(text))
-        return str(Path(text).expanduser().absolute()) if self.kind == "path" else text
+        if self.kind == "path" and text:
+            return str(Path(text).expanduser().absolute())
+        return text
 
 
 @dataclass(frozen=True)
@@ -129,17 +132,7 @@ class BringUp:
         specs = [self._spec(row, values) for row in self._nodes if _holds(row.get("if", True), values)]
         managed = [spec.name for spec in specs if spec.managed]
         if managed:
-            namespace = str(values.get("namespace", ""))
-            parameters = {"nodes": managed}
-            specs.append(
-                NodeSpec(
-                    "lifecycle_manager",
-                    "pitaya_nodes",
-                    "lifecycle_manager",
-                    namespace,
-                    parameters=parameters,
-                )
-            )
+            specs.append(manager_of(managed, str(values.get("namespace", ""))))
         return specs
 
     def values(self, given: Mapping[str, str]) -> dict[str, Any]:
@@ -186,6 +179,11 @@ class BringUp:
                 f"{self.path}: a node has name, executable and no keys but {sorted(_NODE_KEYS)}, got {row}"
             )
         return row
+
+
+def manager_of(names: Sequence[str], namespace: str) -> NodeSpec:
+    """The lifecycle manager that configures and activates these nodes."""
+    return NodeSpec(MANAGER, "pitaya_nodes", MANAGER, namespace, parameters={"nodes": list(names)})
 
 
 def find_bringup(name: str) -> BringUp:

@@ -6,21 +6,21 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from pitaya_msgs.action import Adapt
 
 from pitaya_nodes.adapt_client import AdaptClient, ros_context
-from pitaya_nodes.bringup import find_bringup
+from pitaya_nodes.bringup import MANAGER, find_bringup
 from pitaya_nodes.domain import ReservedDomain
 from pitaya_nodes.errors import BringUpError, GoalCancelledError
 from pitaya_nodes.interrupts import Interrupts
 from pitaya_nodes.processes import ProcessGroup
 
 BRING_UP = "dclaw_sim"
-MANAGER, RECORDER = "lifecycle_manager", "recorder"
+RECORDER = "recorder"
 START_TIMEOUT_S = 60.0
 RECORDED = ("joint_states", "executed_command", "reward", "policy_node/belief")
 POLL_S = 0.05
@@ -69,6 +69,7 @@ class DemoSettings:
             "task_seed": str(self.task_seed),
             "record": "true",
             "out": str(self.folder),
+            "journal": str(self.folder / "journal"),
         }
 
     def goal(self) -> Adapt.Goal:
@@ -127,7 +128,7 @@ def run_demo(
     try:
         with ProcessGroup(environment, logs) as group:
             for spec in find_bringup(BRING_UP).resolve(settings.arguments()):
-                group.start(spec)
+                group.start(replace(spec, respawn=False))  # a demonstration shows what failed
             on_stage(f"{len(group.children)} nodes start in ROS domain {domain.number}")
             _wait_until_up(group, interrupts)
             outcome.up_s = time.monotonic() - started_s

@@ -3,11 +3,11 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
-from pitaya_nodes.bringup import BringUp, NodeSpec, find_bringup
-
-MANAGER = "lifecycle_manager"
+from pitaya_nodes.bringup import MANAGER, BringUp, NodeSpec, find_bringup, manager_of
+from pitaya_nodes.restarts import RESPAWN_DELAY_S, RestartBudget, stays_down
 
 
 def describe(name: str) -> Any:
@@ -40,11 +40,36 @@ def _nodes(context: Any, bringup: BringUp) -> list[Any]:
     given = {name: context.launch_configurations[name] for name in bringup.arguments}
     actions = []
     for spec in bringup.resolve(given):
+        if spec.respawn:
+            actions += _respawning(spec, RestartBudget())
+            continue
         node = _node(spec)
         actions.append(node)
         if spec.name == MANAGER:
             actions.append(RegisterEventHandler(OnProcessExit(target_action=node, on_exit=_on_manager_exit)))
     return actions
+
+
+def _respawning(spec: NodeSpec, budget: RestartBudget) -> list[Any]:
+    """A node that is started and activated again when it dies, as long as the budget lasts.
+
+    Launch's own `respawn` knows no budget, and would leave a managed node unconfigured.
+    """
+    from launch.actions import LogInfo, RegisterEventHandler, TimerAction  # noqa: TID251
+    from launch.event_handlers import OnProcessExit  # noqa: TID251
+
+    def on_exit(_: Any, context: Any) -> Any:
+        if context.is_shutdown:
+            return None
+        if not budget.take(time.monotonic()):
+            return [LogInfo(msg=stays_down(spec.name))]
+        again = _respawning(spec, budget)
+        if spec.managed:
+            again.append(_node(manager_of([spec.name], spec.namespace)))
+        return [TimerAction(period=RESPAWN_DELAY_S, actions=again)]
+
+    node = _node(spec)
+    return [node, RegisterEventHandler(OnProcessExit(target_action=node, on_exit=on_exit))]
 
 
 def _node(spec: NodeSpec) -> Any:
@@ -57,7 +82,6 @@ def _node(spec: NodeSpec) -> Any:
         namespace=spec.namespace,
         parameters=[dict(spec.parameters)] if spec.parameters else [],
         remappings=list(spec.remappings.items()),
-        respawn=spec.respawn,
         output="screen",
     )
 

@@ -19,10 +19,10 @@ from ament_index_python.packages import PackageNotFoundError, get_package_prefix
 
 from pitaya_nodes.bringup import NodeSpec
 from pitaya_nodes.errors import BringUpError
+from pitaya_nodes.restarts import RESPAWN_DELAY_S, RestartBudget
 
 INTERRUPT_GRACE_S = 15.0
 TERMINATE_GRACE_S = 5.0
-RESPAWN_DELAY_S = 1.0
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
@@ -60,6 +60,7 @@ class ProcessGroup:
         self._environment = {**os.environ, **(environment or {}), "PYTHONUNBUFFERED": "1"}
         self._folder = folder
         self.children: list[Child] = []
+        self._budgets: dict[str, RestartBudget] = {}
 
     def start(self, spec: NodeSpec) -> Child:
         """Starts one node.
@@ -94,17 +95,24 @@ class ProcessGroup:
         return child
 
     def poll(self) -> list[Child]:
-        """Children that ended since the last call; those to be respawned are started again instead."""
-        ended = []
-        for child in [item for item in self.children if item.process.poll() is not None]:
-            if child.spec.respawn:
-                if time.monotonic() - child.started_s > RESPAWN_DELAY_S:
-                    self.children.remove(child)
-                    self.start(child.spec)
-                continue
-            self.children.remove(child)
-            ended.append(child)
+        """Children that ended since the last call; those to be started again are left to `respawn`."""
+        ended = [child for child in self.children if child.process.poll() is not None]
+        self.children = [child for child in self.children if child not in ended]
         return ended
+
+    def respawn(self, child: Child) -> bool:
+        """Starts an ended child again, unless it is not to be or has died too often.
+
+        Raises:
+            BringUpError: If it cannot be started.
+        """
+        budget = self._budgets.setdefault(child.spec.name, RestartBudget())
+        if not child.spec.respawn or not budget.take(time.monotonic()):
+            return False
+        # Not at once: a process that dies while it starts must not keep the machine busy.
+        time.sleep(max(0.0, RESPAWN_DELAY_S - (time.monotonic() - child.started_s)))
+        self.start(child.spec)
+        return True
 
     def stop(self) -> None:
         """Ends all children: interrupt, then terminate, then kill; the last started ends first."""

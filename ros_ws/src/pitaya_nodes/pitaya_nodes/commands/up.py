@@ -9,13 +9,13 @@ from pathlib import Path
 
 import click
 
-from pitaya_nodes.bringup import BringUp, find_bringup
+from pitaya_nodes.bringup import MANAGER, BringUp, find_bringup, manager_of
 from pitaya_nodes.errors import BringUpError
 from pitaya_nodes.interrupts import Interrupts
-from pitaya_nodes.processes import ProcessGroup
+from pitaya_nodes.processes import Child, ProcessGroup
+from pitaya_nodes.restarts import stays_down
 
 POLL_S = 0.1
-MANAGER = "lifecycle_manager"
 
 
 @click.command(context_settings={"ignore_unknown_options": True})
@@ -26,8 +26,8 @@ MANAGER = "lifecycle_manager"
 def up(name: str, arguments: Sequence[str], show_args: bool, logs: Path | None) -> None:
     """Start the nodes of bring-up NAME and keep them running until Ctrl-C.
 
-    NAME is a file in the installed config/bringup without its ending, or a path to such a file. Exit status 0
-    after Ctrl-C, not 0 if a node refuses or dies.
+    NAME is a file in the installed config/bringup without its ending, or a path to such a file. A node that may be
+    started again is, three times a minute at most. Exit status 0 after Ctrl-C, not 0 if a node refuses or stays down.
     """
     bringup = find_bringup(name)
     if show_args:
@@ -39,14 +39,45 @@ def up(name: str, arguments: Sequence[str], show_args: bool, logs: Path | None) 
     with Interrupts() as interrupts, ProcessGroup(folder=logs) as group:
         for spec in specs:
             group.start(spec)
+        latched = False
         while not interrupts.wait(POLL_S):
             for child in group.poll():
-                status = child.process.returncode
-                if child.spec.name == MANAGER and status == 0:
-                    click.echo(f"{name} is up: {', '.join(item.spec.name for item in group.children)}")
-                    continue
-                raise BringUpError(f"{child.spec.name} ended with status {status}; everything is stopped")
-    sys.exit(0)
+                latched |= _ended(name, group, child, first=child.spec is specs[-1])
+    sys.exit(1 if latched else 0)
+
+
+def _ended(name: str, group: ProcessGroup, child: Child, first: bool) -> bool:
+    """Goes on without a child that ended, if that is possible; whether a node stays down.
+
+    Args:
+        name: Name of the bring-up.
+        group: The other processes.
+        child: The one that ended.
+        first: Whether it is the lifecycle manager of the whole bring-up, the last of its nodes.
+
+    Raises:
+        BringUpError: If it is not possible.
+    """
+    spec, status = child.spec, child.process.returncode
+    if spec.name == MANAGER:
+        if status == 0:
+            up = [item.spec.name for item in group.children] if first else spec.parameters["nodes"]
+            click.echo(f"{name} is up: {', '.join(up)}")
+            return False
+        if not first:
+            click.echo(
+                f"{', '.join(spec.parameters['nodes'])} was started again, but is not active", err=True
+            )
+            return False
+    if not spec.respawn:
+        raise BringUpError(f"{spec.name} ended with status {status}; everything is stopped")
+    if not group.respawn(child):
+        click.echo(stays_down(spec.name), err=True)
+        return True
+    click.echo(f"{spec.name} ended with status {status} and was started again", err=True)
+    if spec.managed and not any(item.spec.name == MANAGER for item in group.children):
+        group.start(manager_of([spec.name], spec.namespace))
+    return False
 
 
 def read_arguments(arguments: Sequence[str]) -> dict[str, str]:
