@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -161,7 +160,7 @@ class MotorBus:
             DisconnectedError: If the port is gone.
         """
         self.traffic.requests += 1
-        begin_s = time.monotonic()
+        begin_s = self._port.clock()
         sent = self._packets.syncReadTx(self._port, address, length, list(bus_ids), len(bus_ids), False)
         found: dict[int, bytes] = {}
         clean = sent == COMM_SUCCESS
@@ -199,7 +198,7 @@ class MotorBus:
     def _wait_for_quiet(self, begin_s: float, motors: int, length: int) -> None:
         """After a broken answer others may still be speaking; a new request would collide with them."""
         wire_s = (REQUEST_BYTES + motors * (STATUS_BYTES + length + 1)) * BITS_PER_BYTE / self.baud_rate
-        time.sleep(max(begin_s + wire_s - time.monotonic(), 0.0))
+        self._port.sleep(begin_s + wire_s - self._port.clock())
 
     def _count(self, result: int) -> None:
         if result == COMM_SUCCESS:

@@ -72,6 +72,14 @@ class SteadyPort(PortHandler):
                 self.closePort()
             self.is_open = False
 
+    def clock(self) -> float:
+        """Steady time [s]."""
+        return time.monotonic()
+
+    def sleep(self, duration_s: float) -> None:
+        """Lets time pass."""
+        time.sleep(max(duration_s, 0.0))
+
     def setupPort(self, cflag_baud: int) -> bool:
         """Opens the port for this process alone."""
         if self.is_open:

@@ -124,11 +124,15 @@ class Threshold:
 
 @dataclass(frozen=True)
 class Derating:
-    """When the worst motor's temperature [degrees C] and windowed current [A] limit commands."""
+    """When the worst motor's temperature [degrees C] and windowed current [A] limit commands.
+
+    `full_reach_rad` is how far from the measured position a command may lie when they do not.
+    """
 
     temperature_c: Threshold
     current_a: Threshold
     current_window_s: float
+    full_reach_rad: float
 
 
 @dataclass(frozen=True)

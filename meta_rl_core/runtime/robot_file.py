@@ -181,6 +181,7 @@ def _derating(fields: Fields) -> Derating:
         temperature_c=_threshold(fields.inner("temperature_c"), 100.0),
         current_a=_threshold(fields.inner("current_a"), 10.0),
         current_window_s=fields.number("current_window_s", 0.0, 60.0),
+        full_reach_rad=fields.number("full_reach_rad", 1e-3, 10.0),
     )
     fields.finish()
     return derating

@@ -70,6 +70,8 @@ class Chain:
             return []
         hearing = [m for m in self.motors if not m.silent and BAUD_CODES[m.table["baud_rate"]] == baud_rate]
         parameters = packet.parameters
+        for motor in hearing:
+            motor.fed()
         if packet.instruction in (Instruction.SYNC_READ, Instruction.BULK_READ):
             return self._many(hearing, packet, _requests(packet.instruction, parameters))
         if packet.instruction in (Instruction.FAST_SYNC_READ, Instruction.FAST_BULK_READ):
@@ -86,7 +88,6 @@ class Chain:
         for motor in sorted(hearing, key=lambda motor: motor.bus_id):
             if not broadcast and motor.bus_id != packet.bus_id:
                 continue
-            motor.fed()
             bus_id, level = motor.bus_id, motor.table["status_return_level"]
             handle = self._single.get(packet.instruction)
             if not packet.crc_ok:
@@ -107,12 +108,12 @@ class Chain:
         replies: list[Reply] = []
         if not packet.crc_ok:
             return replies
+        by_id = _by_id(hearing)
         for bus_id, address, length in wanted:
-            named = [motor for motor in hearing if motor.bus_id == bus_id]
+            named = by_id.get(bus_id, [])
             if not named or named[0].table["status_return_level"] == 0:
                 break
             for motor in named:
-                motor.fed()
                 data = motor.table.read(address, length)
                 replies.append(_status(motor, bus_id, StatusError.DATA_RANGE if data is None else data))
         return _collided(replies)
@@ -130,12 +131,18 @@ class Chain:
             data = None if motor is None else motor.table.read(address, size)
             if motor is None or data is None:
                 break
-            motor.fed()
             part = (b"" if sent else start) + bytes([motor.alert, bus_id]) + data
             part += crc16(sent + part).to_bytes(2, "little")
             sent += part
             replies.append(Reply(bus_id, _delay_s(motor), part))
         return replies
+
+
+def _by_id(motors: Iterable[Motor]) -> dict[int, list[Motor]]:
+    found: dict[int, list[Motor]] = {}
+    for motor in motors:
+        found.setdefault(motor.bus_id, []).append(motor)
+    return found
 
 
 def _status(motor: Motor, bus_id: int, outcome: bytes | StatusError) -> Reply:
@@ -226,10 +233,9 @@ def _requests(instruction: int, given: bytes) -> list[tuple[int, int, int]]:
 
 
 def _write_many(hearing: list[Motor], instruction: int, given: bytes) -> None:
-    for motor in hearing:
-        motor.fed()
     place = 4 if instruction == Instruction.SYNC_WRITE else 0
     address, length = int.from_bytes(given[:2], "little"), int.from_bytes(given[2:4], "little")
+    by_id = _by_id(hearing)
     while place < len(given):
         bus_id, place = given[place], place + 1
         if instruction == Instruction.BULK_WRITE:
@@ -237,6 +243,5 @@ def _write_many(hearing: list[Motor], instruction: int, given: bytes) -> None:
             length = int.from_bytes(given[place + 2 : place + 4], "little")
             place += 4
         data, place = given[place : place + length], place + length
-        for motor in hearing:
-            if motor.bus_id == bus_id and len(data) == length:
-                motor.write(address, data)
+        for motor in by_id.get(bus_id, []) if len(data) == length else []:
+            motor.write(address, data)

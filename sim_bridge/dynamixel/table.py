@@ -39,6 +39,7 @@ class ControlTable:
         """
         self._model = model
         self._bytes = bytearray(TABLE_BYTES)
+        self._targets: dict[tuple[int, int], tuple[int, ...]] = {}
         self.factory_reset()
         self["model_number"], self["firmware_version"], self["id"] = model.number, firmware, bus_id
         for name, value in settings.items():
@@ -68,13 +69,18 @@ class ControlTable:
                 self[name] = self._default(name, register)
         for data, slot in _DATA_TO_SLOT.items():
             self._bytes[slot : slot + 2] = data.to_bytes(2, "little")
+        self._targets.clear()
         self["goal_pwm"], self["goal_current"] = self["pwm_limit"], self["current_limit"]
 
     def read(self, address: int, length: int) -> bytes | None:
         """Bytes as the bus sees them, indirect data followed; None if they lie outside the table."""
         if length < 1 or address + length > TABLE_BYTES:
             return None
-        return bytes(self._bytes[self._target(place)] for place in range(address, address + length))
+        targets = self._targets.get((address, length))
+        if targets is None:
+            targets = tuple(self._target(place) for place in range(address, address + length))
+            self._targets[address, length] = targets
+        return bytes([self._bytes[target] for target in targets])
 
     def write(self, address: int, data: bytes, *, watchdog_tripped: bool) -> tuple[StatusError, list[str]]:
         """Writes as the bus does: whole registers, within their ranges, EEPROM only without torque.
@@ -110,6 +116,8 @@ class ControlTable:
                 return error, []
             changes.append((name, register, value))
             place, rest = place + register.size, rest[register.size :]
+        if raw:
+            self._targets.clear()
         for start, pair in raw:
             self._bytes[start : start + len(pair)] = pair
         for name, _, value in changes:

@@ -51,5 +51,5 @@ def emulate(robot: RobotDescription) -> Iterator[Emulate]:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Answers in real time on a loaded machine: one more try, which pytest reports as a rerun."""
     for item in items:
-        if "tests/hardware/" in str(item.path):
+        if "tests/hardware/" in str(item.path) and "emulate" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.flaky(reruns=2))
