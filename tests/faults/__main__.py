@@ -20,24 +20,31 @@ from tests.faults.rows import NOT_COVERED, SIZES, Row, find
 from tests.faults.tally import Tally
 
 
-def run_row(row: Row, cases: int, seed: int) -> Result:
-    """Injects one row's fault so many times; a harness that breaks counts as a failed row.
+def run_rows(rows: Sequence[Row], cases: int, seed: int) -> list[Result]:
+    """Injects the fault of rows that share a function; a harness that breaks counts as failed rows.
 
     Args:
-        row: What to inject.
+        rows: What to inject.
         cases: How many times.
-        seed: Decides every random choice; rows do not share their streams.
+        seed: Decides every random choice; functions do not share their streams.
     """
-    generator = np.random.default_rng([seed, *row.number.encode()])
+    generator = np.random.default_rng([seed, *rows[0].run.encode()])
     started_s = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="pitaya-faults-", ignore_cleanup_errors=True) as folder:
         try:
-            tally = row.function()(cases, generator, Path(folder))
+            found = rows[0].function()(cases, generator, Path(folder))
+            tallies = found if isinstance(found, dict) else {row.number: found for row in rows}
         except Exception as error:
             traceback.print_exc()
-            tally = Tally()
-            tally.demand(False, f"the row could not be run to its end: {type(error).__name__}: {error}")
-    return Result(row, tally, time.monotonic() - started_s)
+            tallies = {row.number: _broken(error) for row in rows}
+    took_s = time.monotonic() - started_s
+    return [Result(row, tallies[row.number], took_s) for row in rows]
+
+
+def _broken(error: Exception) -> Tally:
+    tally = Tally()
+    tally.demand(False, f"the row could not be run to its end: {type(error).__name__}: {error}")
+    return tally
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -53,11 +60,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     load = os.getloadavg()[0]
     results = []
-    for row in find(options.rows):
-        if row.count(options.size) == 0:
-            continue
-        results.append(run_row(row, row.count(options.size), options.seed))
-        print(progress(results[-1]), flush=True)
+    for rows in grouped(find(options.rows), options.size):
+        found = run_rows(rows, rows[0].count(options.size), options.seed)
+        results += found
+        for result in found:
+            print(progress(result), flush=True)
         command = "make fault-report" + (" QUICK=1" if options.size == "quick" else "")
         about = {
             "command": command if options.size != "short" else "python -m tests.faults --size short",
@@ -71,6 +78,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         write_markdown(options.markdown, results, NOT_COVERED, about)
     print(f"written: {options.json}, {options.markdown}")
     return 0 if all(result.tally.held for result in results) else 1
+
+
+def grouped(rows: Sequence[Row], size: str) -> list[list[Row]]:
+    """Rows that have cases in this size, together with those that share their function."""
+    groups: dict[str, list[Row]] = {}
+    for row in rows:
+        if row.count(size):
+            groups.setdefault(row.run, []).append(row)
+    return list(groups.values())
 
 
 def progress(result: Result) -> str:

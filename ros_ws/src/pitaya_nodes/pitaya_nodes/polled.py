@@ -11,10 +11,12 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from rclpy.callback_groups import CallbackGroup
+from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.node import Node
 from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import JointState
 
+from meta_rl_core.errors import BadReadingError
 from meta_rl_core.runtime.terms import JointReading
 from pitaya_nodes.convert import NANOSECONDS, reading_from_state
 
@@ -92,4 +94,12 @@ def _stamp_ns(data: bytes) -> int:
 
 
 def _reader(data: bytes) -> Callable[[], JointReading]:
-    return lambda: reading_from_state(deserialize_message(data, JointState), with_velocity=False)
+    def read() -> JointReading:
+        try:
+            message = deserialize_message(data, JointState)
+        except (rclpy_implementation.RMWError, UnicodeError) as error:
+            # What cannot be taken apart is a bad reading like any other: it must not end the process.
+            raise BadReadingError(f"a joint state of {len(data)} bytes cannot be read: {error}") from error
+        return reading_from_state(message, with_velocity=False)
+
+    return read

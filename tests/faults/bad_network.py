@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rows with a relay between the plant and everybody else: silence, corruption, loss, partition."""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pitaya_msgs.msg import PolicyStatus
+from std_msgs.msg import String
+
+from pitaya_nodes import qos
+from tests.faults.live import Live, graph, tool
+from tests.faults.relay import TOPIC
+from tests.faults.tally import Tally
+
+STATE_AGE_S, HOLD_S = 0.05, 0.07
+LONGEST_RECOVERY_S, RECOVERY_SHARE = 5.0, 0.95
+Settings = dict[str, dict[str, Any]]
+_PATIENT: Settings = {"policy_node": {"plant_timeout_s": 120.0, "reward_timeout_s": 1.0}}
+_WATCH_S = 0.6
+
+
+class Chaos:
+    """Tells a relay what to do."""
+
+    def __init__(self, live: Live) -> None:
+        """Opens the topic."""
+        self._outlet = live.probe.create_publisher(String, TOPIC, qos.LATCHED)
+
+    def do(self, **script: Any) -> None:
+        """Replaces the script; nothing given lets everything pass."""
+        self._outlet.publish(String(data=json.dumps(script)))
+
+
+@contextmanager
+def relayed(folder: Path, settings: Settings = _PATIENT) -> Iterator[tuple[Live, Chaos]]:
+    """A graph whose joint states pass a relay."""
+    remappings = {"sim_node": {"joint_states": "raw/joint_states"}}
+
+    def start_relay(live: Live) -> None:
+        tool(live, "relay", "SENSOR", "raw/joint_states", "joint_states")
+
+    with graph(folder, settings, remappings, start_relay) as live:
+        yield live, Chaos(live)
+
+
+def stopped_source(cases: int, generator: np.random.Generator, folder: Path) -> Tally:
+    """Row 1 b: SIGSTOP of the state source; each case is one stop of 0.2 to 0.6 s."""
+    with graph(folder, _PATIENT) as live:
+        live.act()
+
+        def begin() -> None:
+            live.signal("sim_node", signal.SIGSTOP)
+
+        def end() -> None:
+            live.signal("sim_node", signal.SIGCONT)
+
+        return _silences(live, cases, generator, begin, end, (0.2, 0.6))
+
+
+def partition(cases: int, generator: np.random.Generator, folder: Path) -> Tally:
+    """Row 22: the relay lets nothing pass for a while; each case is one outage of 1 to 5 s."""
+    with relayed(folder) as (live, chaos):
+        live.act()
+        return _silences(live, cases, generator, lambda: chaos.do(cut=True), lambda: chaos.do(), (1.0, 5.0))
+
+
+def _silences(
+    live: Live,
+    cases: int,
+    generator: np.random.Generator,
+    begin: Any,
+    end: Any,
+    length_s: tuple[float, float],
+) -> Tally:
+    tally = Tally()
+    recoveries_s: list[float] = []
+    for index in range(cases):
+        live.probe.spin(float(generator.uniform(0.3, 0.8)))
+        live.forget()
+        begin()
+        live.probe.spin(float(generator.uniform(*length_s)))
+        complaint, latency_s = _held(live)
+        commands = len(live.heard["joint_command"])
+        healed_ns = live.probe.get_clock().now().nanoseconds
+        end()
+        live.probe.until(lambda commands=commands: len(live.heard["joint_command"]) > commands + 2)
+        first = live.heard["joint_command"][commands]
+        recoveries_s.append(1e-9 * (first.sent_ns - healed_ns))
+        tally.case(complaint and f"silence {index}: {complaint}", latency_s=latency_s)
+    late = float(np.quantile(recoveries_s, RECOVERY_SHARE))
+    tally.demand(
+        late <= LONGEST_RECOVERY_S, f"moved again after {late:.1f} s (p95), allowed {LONGEST_RECOVERY_S:g} s"
+    )
+    tally.measured = {"moving again after the end, p95 [s]": late}
+    return tally
+
+
+def _held(live: Live) -> tuple[str, float | None]:
+    """Complaint, and time from the last joint state to the status HOLD [s]."""
+    states = live.heard["joint_states"]
+    if not states:
+        return "no joint state was heard", None
+    last_ns = states[-1].sent_ns
+    held = [
+        item
+        for item in live.heard["policy_node/status"]
+        if item.sent_ns > last_ns and item.message.mode >= PolicyStatus.HOLD
+    ]
+    if not held:
+        return "the policy never said HOLD", None
+    latency_s = 1e-9 * (held[0].sent_ns - last_ns)
+    late = [item for item in live.heard["joint_command"] if item.sent_ns > held[0].sent_ns]
+    if late:
+        return "a command left after HOLD", latency_s
+    return (f"HOLD only after {1e3 * latency_s:.0f} ms" if latency_s > HOLD_S else ""), latency_s
+
+
+def corrupted_messages(cases: int, generator: np.random.Generator, folder: Path) -> Tally:
+    """Row 2 b: joint states corrupted on the wire while an episode runs; each case is one joint state.
+
+    A flipped bit may give a sound message with a stamp years ahead: then the goal ends, and a new one is sent.
+    """
+    tally, seen, goals = Tally(), 0, 0
+    with relayed(folder, {"policy_node": {"plant_timeout_s": 3.0, "reward_timeout_s": 1.0}}) as (live, chaos):
+        while tally.cases < cases and not tally.failures:
+            live.act()
+            goals += 1
+            chaos.do(corrupt=0.1, drop=0.05, repeat=0.05, reorder=0.05, seed=int(generator.integers(2**31)))
+            while live.last("policy_node/status").message.mode != PolicyStatus.READY and tally.cases < cases:
+                live.probe.spin(1.0)
+                seen += len(live.heard["executed_command"]) - 1
+                _count_states(live, tally)
+                live.forget()
+            chaos.do()
+            live.probe.spin(0.5)
+    tally.measured = {"commands executed meanwhile": seen, "goals": goals}
+    tally.demand(seen > 0, "no command was executed, so the row shows little")
+    return tally
+
+
+def _count_states(live: Live, tally: Tally) -> None:
+    tally.case(count=len(live.heard["joint_states"]) - 1)
+    for item in live.heard["executed_command"]:
+        if not np.isfinite(item.message.position).all():
+            tally.case(f"a command was not finite: {list(item.message.position)}")
+    for item in live.heard["policy_node/belief"]:
+        if not np.isfinite([*item.message.mean, *item.message.std]).all():
+            tally.case("a belief was not finite")
+    for child in live.processes.children:
+        if child.process.poll():
+            tally.case(f"{child.spec.name} ended: {child.log_tail(1)}")

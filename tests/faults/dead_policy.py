@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rows 8 and 9: the policy process is killed or hangs while the hand moves, and starts again."""
+
+from __future__ import annotations
+
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+from pitaya_msgs.msg import PolicyStatus
+
+from tests.faults.live import Live, Sent, graph
+from tests.faults.tally import Tally
+
+HOLD_S, CEILING_S = 0.25, 0.5
+LARGEST_MOTION_RAD = 0.1
+LONGEST_START_S, START_SHARE = 5.0, 0.95
+_WATCH_S = 1.0
+
+
+def killed_policy(cases: int, generator: np.random.Generator, folder: Path) -> dict[str, Tally]:
+    """Rows 8 a and 9: kill -9 at a random moment, then a new process."""
+    held, restarted = Tally(), Tally()
+    starts_s: list[float] = []
+    motions: list[float] = []
+    settings = {"policy_node": {"plant_timeout_s": 30.0, "journal": str(folder / "journal")}}
+    with graph(folder, settings) as live:
+        for index in range(cases):
+            live.act(reset_belief=index % 10 == 0, seed=index)
+            live.probe.spin(float(generator.uniform(0.2, 1.2)))
+            live.signal("policy_node", signal.SIGKILL)
+            told = [item.message for item in live.heard["policy_node/belief"]]
+            complaint, latency_s, motion = _watch_hold(live)
+            motions.append(motion)
+            held.case(complaint and f"kill {index}: {complaint}", latency_s=latency_s)
+            told += [item.message for item in live.heard["policy_node/belief"][len(told) :]]
+            complaint, took_s = _restart(live, told)
+            starts_s.append(took_s)
+            restarted.case(complaint and f"kill {index}: {complaint}", latency_s=took_s)
+            live.forget()
+    held.measured = _hold_figures(held, motions)
+    late = float(np.quantile(starts_s, START_SHARE))
+    restarted.demand(
+        late <= LONGEST_START_S, f"READY after {late:.1f} s (p95), allowed {LONGEST_START_S:g} s"
+    )
+    return {"8 a": held, "9": restarted}
+
+
+def hanging_policy(cases: int, generator: np.random.Generator, folder: Path) -> Tally:
+    """Row 8 b: SIGSTOP at a random moment, SIGCONT a second later."""
+    tally = Tally()
+    motions: list[float] = []
+    with graph(folder, {"policy_node": {"plant_timeout_s": 30.0}}) as live:
+        live.act()
+        for index in range(cases):
+            live.probe.spin(float(generator.uniform(0.2, 0.6)))
+            live.signal("policy_node", signal.SIGSTOP)
+            complaint, latency_s, motion = _watch_hold(live)
+            motions.append(motion)
+            live.signal("policy_node", signal.SIGCONT)
+            before = len(live.heard["joint_command"])
+            live.probe.until(lambda before=before: len(live.heard["joint_command"]) > before + 2)
+            tally.case(complaint and f"hang {index}: {complaint}", latency_s=latency_s)
+            live.forget()
+    tally.measured = _hold_figures(tally, motions)
+    return tally
+
+
+def _hold_figures(tally: Tally, motions: list[float]) -> dict[str, float]:
+    beyond = sum(latency > 1e3 * CEILING_S for latency in tally.latencies_ms)
+    return {
+        "largest extra motion [rad]": max(motions),
+        f"holds later than the ceiling of {1e3 * CEILING_S:g} ms": beyond,
+    }
+
+
+def _watch_hold(live: Live) -> tuple[str, float | None, float]:
+    """Complaint, time from the last sound command to the hold [s], extra motion [rad]."""
+    live.probe.spin(_WATCH_S)
+    commands = {item.stamp_ns: item for item in live.heard["joint_command"]}
+    executed = live.heard["executed_command"]
+    forwarded = [item for item in executed if _forwards(item, commands)]
+    if not forwarded:
+        return "no command had been forwarded", None, 0.0
+    last = commands[forwarded[-1].stamp_ns]
+    holds = [item for item in executed if item.sent_ns > forwarded[-1].sent_ns]
+    motion = _extra_motion(live, last)
+    if not holds:
+        return f"no hold within {_WATCH_S:g} s", None, motion
+    latency_s = 1e-9 * (holds[0].sent_ns - last.sent_ns)
+    if latency_s > HOLD_S:
+        return f"held only after {1e3 * latency_s:.0f} ms", latency_s, motion
+    if motion > LARGEST_MOTION_RAD:
+        return f"moved {motion:.3f} rad further than was commanded", latency_s, motion
+    return "", latency_s, motion
+
+
+def _forwards(executed: Sent, commands: dict[int, Sent]) -> bool:
+    """Whether this is what the policy chose, not a hold of the gate's own."""
+    command = commands.get(executed.stamp_ns)
+    return command is not None and executed.message.position == command.message.position
+
+
+def _extra_motion(live: Live, last: Sent) -> float:
+    """How far a joint went beyond the way from where it was to where the last command sent it [rad]."""
+    later = [item.message for item in live.heard["joint_states"] if item.stamp_ns >= last.stamp_ns]
+    if not later:
+        return 0.0
+    index = [later[0].name.index(joint) for joint in last.message.joint_names]
+    way = np.array([np.array(state.position)[index] for state in later])
+    target = np.array(last.message.position)
+    low, high = np.minimum(way[0], target), np.maximum(way[0], target)
+    return float(np.maximum(np.maximum(low - way, way - high), 0.0).max())
+
+
+def _restart(live: Live, told: list[object]) -> tuple[str, float]:
+    """Complaint, and time from the start of the process to READY [s]."""
+    live.heard["policy_node/status"].clear()
+    live.heard["policy_node/belief"].clear()
+    statuses, beliefs = live.heard["policy_node/status"], live.heard["policy_node/belief"]
+    commands = len(live.heard["joint_command"])
+    started_s = live.restart("policy_node")
+    live.probe.until(lambda: statuses and statuses[-1].message.mode == PolicyStatus.READY)
+    took_s = time.monotonic() - started_s
+    restored = live.probe.until(lambda: beliefs[-1].message if beliefs else None)
+    if len(live.heard["joint_command"]) > commands:
+        return "the new process sent a command without a goal", took_s
+    if not any(_same(restored, belief) for belief in told):
+        return f"the belief of {restored.transitions} transitions is none that was told before", took_s
+    newest = max(belief.transitions for belief in told)  # type: ignore[attr-defined]
+    if restored.transitions < newest - 1:
+        return f"{newest - restored.transitions} transitions are lost", took_s
+    return "", took_s
+
+
+def _same(one: object, other: object) -> bool:
+    names = ("evidence_precision", "evidence_precision_mean", "z", "transitions")
+    return all(getattr(one, name) == getattr(other, name) for name in names)

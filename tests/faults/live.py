@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The whole graph as processes over DDS, with the time at which each message left its sender."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from lifecycle_msgs.msg import Transition
+from pitaya_msgs.msg import JointCommand, PolicyStatus, TaskBelief
+from sensor_msgs.msg import JointState
+
+from pitaya_nodes import convert, qos
+from pitaya_nodes.bringup import find_bringup
+from pitaya_nodes.domain import ReservedDomain
+from pitaya_nodes.processes import Child, ProcessGroup
+from tests.helpers.bundles import make_random_bundle
+from tests.ros.graph import BRING_UP, Graph, Probe
+
+# As on hardware: no node but the simulator knows the simulation's clock.
+STEADY = {name: {"use_sim_time": False} for name in ("policy_node", "command_gate", "reward_node")}
+ENDLESS = 1_000_000
+_HEARD = {
+    "joint_states": (JointState, qos.EVERY_STATE),
+    "joint_command": (JointCommand, qos.PAIRED),
+    "executed_command": (JointCommand, qos.PAIRED),
+    "policy_node/belief": (TaskBelief, qos.BELIEF),
+    "policy_node/status": (PolicyStatus, qos.LATCHED),
+}
+
+
+class Sent(NamedTuple):
+    """A message that was heard."""
+
+    sent_ns: int
+    """When its sender published it, wall clock [ns]."""
+    message: Any
+
+    @property
+    def stamp_ns(self) -> int:
+        """Its header's stamp [ns]."""
+        return convert.stamp_ns(self.message.header.stamp)
+
+
+class Live(Graph):
+    """A graph whose messages are kept with the time at which they were sent.
+
+    Attributes:
+        heard: Messages by topic, in order of arrival.
+    """
+
+    def __init__(self, domain: int, folder: Path) -> None:
+        """Prepares, starting nothing."""
+        self.folder = folder
+        environment = {"ROS_DOMAIN_ID": str(domain), "ROS_LOG_DIR": str(folder)}
+        self.processes = ProcessGroup(environment, folder)
+        self.probe = Probe(domain, {})
+        self.heard: dict[str, list[Sent]] = defaultdict(list)
+        for topic, (kind, profile) in _HEARD.items():
+            self.probe.create_subscription(kind, topic, self._ear(topic), profile)
+        self.remappings: Mapping[str, Mapping[str, str]] = {}
+
+    def _ear(self, topic: str) -> Callable[[Any, Any], None]:
+        def hear(message: Any, info: Any) -> None:
+            self.heard[topic].append(Sent(int(info["source_timestamp"]), message))
+
+        return hear
+
+    def start(self, settings: Mapping[str, Mapping[str, Any]] | None = None, **arguments: str) -> Child:
+        """Starts everything with `remappings` by node name; gives the lifecycle manager."""
+        manager = None
+        arguments.setdefault("journal", "")
+        for spec in find_bringup(str(BRING_UP)).resolve(arguments):
+            more = (settings or {}).get(spec.name, {})
+            remapped = {**spec.remappings, **self.remappings.get(spec.name, {})}
+            manager = self.processes.start(
+                replace(spec, parameters={**spec.parameters, **more}, remappings=remapped)
+            )
+        assert manager is not None
+        return manager
+
+    def last(self, topic: str) -> Sent:
+        """The latest message of a topic."""
+        return self.heard[topic][-1]
+
+    def forget(self) -> None:
+        """Forgets what was heard, but for the latest of each topic."""
+        for messages in self.heard.values():
+            del messages[:-1]
+
+    def act(self, **fields: Any) -> Any:
+        """Sends an endless goal and waits until commands are executed; gives its handle."""
+        handle = self.probe.send(**{"steps_per_episode": ENDLESS, **fields})
+        before = len(self.heard["executed_command"])
+        self.probe.until(lambda: len(self.heard["executed_command"]) >= before + 3)
+        return handle
+
+    def signal(self, node: str, number: signal.Signals) -> int:
+        """Sends a signal to a node's process; gives the time [ns, wall clock]."""
+        os.kill(self.child(node).process.pid, number)
+        return time.time_ns()
+
+    def restart(self, node: str) -> float:
+        """Starts a node anew after its end and activates it; gives when it was started [s, monotonic]."""
+        child = self.child(node)
+        child.process.wait(30)
+        self.processes.children.remove(child)
+        started_s = time.monotonic()
+        self.processes.start(child.spec)
+        for transition in (Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE):
+            if not self.probe.change(node, transition):
+                raise RuntimeError(f"{node} refused to start again: {self.child(node).log_tail(5)}")
+        return started_s
+
+
+@contextmanager
+def graph(
+    folder: Path,
+    settings: Mapping[str, Mapping[str, Any]] | None = None,
+    remappings: Mapping[str, Mapping[str, str]] | None = None,
+    before: Callable[[Live], None] = lambda _: None,
+    **arguments: str,
+) -> Iterator[Live]:
+    """Everything active, in a domain of its own, with a random policy unless told otherwise.
+
+    Args:
+        folder: Logs and the policy.
+        settings: Further parameters by node name; without any, deadlines are steady as on hardware.
+        remappings: Further remappings by node name.
+        before: Called before the nodes start.
+        arguments: Arguments of the bring-up file.
+    """
+    domain = ReservedDomain()
+    live = Live(domain.number, folder)
+    live.remappings = remappings or {}
+    try:
+        before(live)
+        chosen = {"mode": "real_time", **arguments}
+        if "bundle" not in chosen:
+            chosen["bundle"] = str(make_random_bundle(folder / "policy").path)
+        live.up({**STEADY, **(settings or {})}, **chosen)
+        yield live
+    finally:
+        for child in live.processes.children:
+            if child.process.poll() is None:
+                os.kill(child.process.pid, signal.SIGCONT)
+        live.close()
+        domain.close()
+
+
+def tool(live: Live, name: str, *arguments: str) -> Child:
+    """Starts a module of this package as a process of the graph."""
+    return live.processes.start_command(name, [sys.executable, "-m", f"tests.faults.{name}", *arguments])
