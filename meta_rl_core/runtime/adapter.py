@@ -88,9 +88,11 @@ class Adapter:
         """Whether the present (or, before it begins, the first) episode acts on a prior sample."""
         return max(self.episode, 0) < self.exploration_episodes
 
-    def begin_episode(self) -> Array:
-        """Draws the episode's z, shape (latent,)."""
-        if self._episodes_begun < self.exploration_episodes:
+    def begin_episode(self, *, keep_z: bool = False) -> Array:
+        """Draws the episode's z, shape (latent,); or goes on with the present one, where adaptation is paused."""
+        if keep_z and self._z is not None:
+            z = self._z
+        elif self._episodes_begun < self.exploration_episodes:
             z = self._generator.standard_normal(self._manifest.latent_dim)
         elif self.sampling == "mean":
             z = self._belief.mean

@@ -70,6 +70,8 @@ class Refused(NamedTuple):
     reason: Refusal
     detail: str
     """One sentence with what was got and what is allowed."""
+    stamp_ns: int = 0
+    """Stamp of the state before the action [ns]; 0 if it never came."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +124,7 @@ def decide(
     """
     fault = _fault(rules, before, after, executed, reward, touched)
     if fault is not None:
-        return Refused(before.episode, before.step, *fault)
+        return Refused(before.episode, before.step, *fault, before.stamp_ns)
     action = np.asarray(before.action, dtype=np.float64)
     transition = Transition(before.observation, action, float(reward), after.observation)
     return Admitted(before.episode, before.step, before.stamp_ns, transition)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, deque
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,8 @@ from meta_rl_core.runtime.mailbox import Mailbox
 
 Array = NDArray[np.float64]
 _KEPT_REFUSALS = 1000
+MISSING_TO_PAUSE = 10
+"""So many steps in a row without their reward, and adaptation is taken to be paused."""
 
 
 class TransitionPairing:
@@ -40,7 +43,13 @@ class TransitionPairing:
         ignored: Messages that changed nothing, counted by reason.
     """
 
-    def __init__(self, rules: AdmissionRules, timeout_s: float | None = None, first_episode: int = 0) -> None:
+    def __init__(
+        self,
+        rules: AdmissionRules,
+        timeout_s: float | None = None,
+        first_episode: int = 0,
+        on_refused: Callable[[Refused], None] = lambda _: None,
+    ) -> None:
         """Starts empty.
 
         Args:
@@ -48,6 +57,7 @@ class TransitionPairing:
             timeout_s: How long after the end of a step its parts may stay away, in stamp time [s]; None waits
                 until `close_episode`, as lock-step simulation needs.
             first_episode: Index of the first episode to come; each further one is one higher.
+            on_refused: Called with each refused transition.
 
         Raises:
             InvalidValueError: If the timeout is not positive or the episode negative.
@@ -63,6 +73,8 @@ class TransitionPairing:
         self.ignored: Counter[Refusal] = Counter()
         self._timeout_ns = None if timeout_s is None else round(timeout_s * NANOSECONDS)
         self._now_ns = -math.inf
+        self._on_refused = on_refused
+        self._missing_in_a_row = 0
         self._next = (first_episode, 0)
         self._records: dict[tuple[int, int], StepRecord] = {}
         self._executed: Mailbox[Array] = Mailbox()
@@ -73,6 +85,11 @@ class TransitionPairing:
     def pending(self) -> int:
         """Number of steps begun and not yet decided."""
         return sum(record.action is not None for record in self._records.values())
+
+    @property
+    def paused(self) -> bool:
+        """Whether the latest `MISSING_TO_PAUSE` decided steps or more all lacked their reward."""
+        return self._missing_in_a_row >= MISSING_TO_PAUSE
 
     def record(self, record: StepRecord) -> None:
         """Takes a step; a second one of the same index is ignored, as is one that was decided already."""
@@ -121,7 +138,7 @@ class TransitionPairing:
     def withdraw(self, admitted: Admitted, detail: str) -> None:
         """Counts a released transition as refused after all: the encoder had no finite answer to it."""
         self.accepted -= 1
-        self._refuse(Refused(admitted.episode, admitted.step, Refusal.NON_FINITE, detail))
+        self._refuse(Refused(admitted.episode, admitted.step, Refusal.NON_FINITE, detail, admitted.stamp_ns))
 
     def _decide_all(self, closing_episode: int | None) -> list[Admitted]:
         released: list[Admitted] = []
@@ -152,6 +169,7 @@ class TransitionPairing:
         executed = None if before is None else self._executed.get(before.stamp_ns)
         reward = None if after is None else self._rewards.get(after.stamp_ns)
         if before is not None and after is not None and executed is not None and reward is not None:
+            self._missing_in_a_row = 0
             touched = self._touched.get(before.stamp_ns) is not None
             return decide(self.rules, before, after, executed, reward, touched)
         if not closing and not self._timed_out(before, after):
@@ -163,7 +181,9 @@ class TransitionPairing:
             "the reward": reward,
         }
         absent = ", ".join(name for name, part in parts.items() if part is None)
-        return Refused(*self._next, Refusal.INCOMPLETE, f"these never came: {absent}")
+        self._missing_in_a_row = self._missing_in_a_row + 1 if reward is None else 0
+        stamp_ns = 0 if before is None else before.stamp_ns
+        return Refused(*self._next, Refusal.INCOMPLETE, f"these never came: {absent}", stamp_ns)
 
     def _episode_goes_on(self) -> bool:
         return any(key[0] == self._next[0] and key > self._next for key in self._records)
@@ -196,6 +216,7 @@ class TransitionPairing:
     def _refuse(self, refused: Refused) -> None:
         self.rejected += 1
         self.refusals.append(refused)
+        self._on_refused(refused)
 
     def _note(self, refusal: Refusal | None) -> None:
         if refusal is not None:

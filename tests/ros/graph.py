@@ -14,7 +14,7 @@ from diagnostic_msgs.msg import DiagnosticArray
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 from pitaya_msgs.action import Adapt
-from pitaya_msgs.msg import JointCommand, PolicyStatus, StampedReward, Task, TaskBelief
+from pitaya_msgs.msg import JointCommand, PolicyStatus, StampedReward, Task, TaskBelief, TransitionRefusal
 from rclpy.action import ActionClient
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
@@ -41,6 +41,7 @@ HEARD = {
     "task": (Task, qos.LATCHED),
     "policy_node/belief": (TaskBelief, qos.BELIEF),
     "policy_node/status": (PolicyStatus, qos.LATCHED),
+    "policy_node/refusals": (TransitionRefusal, qos.PAIRED),
     "/diagnostics": (DiagnosticArray, qos.REPORT),
 }
 

@@ -41,7 +41,12 @@ def test_the_simulated_graph_is_managed_in_order_and_runs_on_simulated_time(dcla
         "real_time_factor": 2.0,
         "task_seed": 7,
     }
-    assert nodes["policy_node"].parameters == {"bundle": "/b", "journal": "/j", "use_sim_time": True}
+    assert nodes["policy_node"].parameters == {
+        "bundle": "/b",
+        "journal": "/j",
+        "lock_step": False,
+        "use_sim_time": True,
+    }
     assert [name for name, spec in nodes.items() if spec.respawn] == ["policy_node"]
 
 

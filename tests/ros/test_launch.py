@@ -57,7 +57,9 @@ def test_the_launch_file_starts_the_nodes_of_the_bring_up_file(
     assert [(node.name, node.executable, node.namespace) for node in nodes] == [
         (spec.name, spec.executable, "left") for spec in specs
     ]
-    assert nodes[-2].parameters == [{"bundle": "/b", "journal": "/j", "use_sim_time": False}]
+    assert nodes[-2].parameters == [
+        {"bundle": "/b", "journal": "/j", "lock_step": True, "use_sim_time": False}
+    ]
 
 
 def test_the_launch_ends_when_the_nodes_cannot_be_activated_and_only_then(

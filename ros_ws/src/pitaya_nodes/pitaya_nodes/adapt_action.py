@@ -112,6 +112,7 @@ class AdaptAction:
         if self._budget_end_s is not None and time.monotonic() >= self._budget_end_s:
             self.stop(f"the time budget of {self._goal.time_budget_s:g} s is spent" if self._goal else "")
         self._node.absorb()
+        self._node.transitions.check()
         self._node.journal.check()
         self._waiting.check()
         if self._watches % _WATCHES_PER_STATUS == 0 and self._node.episode is not None:

@@ -69,7 +69,7 @@ class Episode:
         first_ns: int,
         on_belief: Callable[[Admitted], None] = lambda _: None,
     ) -> None:
-        """Begins: the adapter draws its hypothesis z.
+        """Begins: the adapter draws its hypothesis z, unless adaptation is paused.
 
         Args:
             robot: Observation and action of the policy.
@@ -95,7 +95,8 @@ class Episode:
         self._scores: dict[int, Score] = {}
         self._early_scores: dict[int, Score] = {}
         self._closed = False
-        adapter.begin_episode()
+        self._touched = False
+        adapter.begin_episode(keep_z=pairing.paused)
 
     @property
     def acting(self) -> bool:
@@ -133,7 +134,15 @@ class Episode:
         self._unrecorded = StepRecord(self.index, self.step, stamp_ns, observation, action, command)
         self._last_action, self._answer, self._answered_ns = action, command, stamp_ns
         self.step += 1
+        if self._touched:
+            self._pairing.touch(stamp_ns)
         return command
+
+    def touch(self, touched: bool) -> None:
+        """Notes whether somebody interferes from now on; the step that runs counts as touched either way."""
+        self._touched = touched
+        if self._answered_ns is not None:
+            self._pairing.touch(self._answered_ns)
 
     def executed(self, stamp_ns: int, command: Array) -> None:
         """Takes the command [rad] that reached the robot for the state stamped `stamp_ns`."""

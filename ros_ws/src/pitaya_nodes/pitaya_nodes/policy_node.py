@@ -7,9 +7,9 @@ import gc
 from typing import Any
 
 import numpy as np
-from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 from pitaya_msgs.msg import JointCommand, PolicyStatus, StampedReward, TaskBelief
 from sensor_msgs.msg import JointState
+from std_msgs.msg import Bool
 
 from meta_rl_core.bundle import Bundle, load_bundle
 from meta_rl_core.errors import InvalidValueError, PitayaError
@@ -27,7 +27,10 @@ from pitaya_nodes.goals import AdaptGoal, adapter_for
 from pitaya_nodes.managed_node import ManagedNode, run
 from pitaya_nodes.policy_settings import SETTINGS
 from pitaya_nodes.polled import Polled
+from pitaya_nodes.transition_report import TransitionReport
 
+WAIT_PERIODS = 2.0
+"""How long after the end of a step its reward and executed command are waited for [periods]."""
 __all__ = ["SETTINGS", "PolicyNode"]
 
 
@@ -49,7 +52,7 @@ class PolicyNode(ManagedNode):
         self.states = self.diagnostics.monitor("joint_states")
         self.rewards = self.diagnostics.monitor("reward")
         self.executed = self.diagnostics.monitor("executed_command")
-        self.diagnostics.add(self._transitions_line)
+        self.transitions = TransitionReport(self)
         self.journal = BeliefJournal(self)
         self.report(PolicyStatus.INACTIVE, "not configured")
 
@@ -80,9 +83,12 @@ class PolicyNode(ManagedNode):
         self._command = convert.command_message(self.robot.action.joints)
         self._command_outlet = self.outlet(JointCommand, "joint_command", qos.COMMAND)
         self._belief_outlet = self.speaker(TaskBelief, "~/belief", qos.BELIEF)
+        self.transitions.open()
         self.listen(JointState, "joint_states", self._on_state, qos.SENSOR)
         self._executed_commands = self.polled(Polled(self, JointCommand, "executed_command", qos.PAIRED))
         self.listen(StampedReward, "reward", self._on_reward, qos.PAIRED)
+        self._touched = False
+        self.listen(Bool, "intervention", self._on_intervention, qos.LATCHED_OR_NOT)
         serve_beliefs(self)
         self.action = AdaptAction(self)
         self.report(PolicyStatus.INACTIVE, self._with_restored("configured"))
@@ -129,6 +135,7 @@ class PolicyNode(ManagedNode):
         self.judged_ns, self._latest_state = -1, None
         self.adapter = adapter_for(goal, self.bundle, self.adapter)
         self.pairing = self._new_pairing()
+        self.transitions.begin()
         self.journal.begin_goal(goal)
 
     def begin_episode(self, index: int, steps: int, first_ns: int) -> Episode:
@@ -136,6 +143,7 @@ class PolicyNode(ManagedNode):
         self.episode = Episode(
             self.robot, self.adapter, self.pairing, index, steps, first_ns, self._on_transition
         )
+        self.episode.touch(self._touched)
         self.belief_episode += 1
         self.journal.note("episode")
         self.report(PolicyStatus.ACTIVE, f"episode {index} runs")
@@ -170,8 +178,8 @@ class PolicyNode(ManagedNode):
         status = self._status
         status.header.stamp = self.get_clock().now().to_msg()
         self._reason = reason
-        trouble = self.journal.trouble
-        status.mode, status.reason = mode, f"{reason}; {trouble}" if trouble else reason
+        status.mode = mode
+        status.reason = "; ".join(filter(None, (reason, self.transitions.trouble, self.journal.trouble)))
         if self.action is not None:
             status.bundle_hash = self.bundle.hash
             status.accepted, status.rejected = self.pairing.accepted, self.pairing.rejected
@@ -180,7 +188,7 @@ class PolicyNode(ManagedNode):
         self._status_outlet.publish(status)
 
     def report_again(self) -> None:
-        """Publishes the status anew, because what it tells of the journal has changed."""
+        """Publishes the status anew, because what it tells of journal or rewards has changed."""
         self.report(self._status.mode, self._reason)
 
     def belief_message(self) -> TaskBelief:
@@ -231,6 +239,11 @@ class PolicyNode(ManagedNode):
         self.episode.score(self.judged_ns, score)
         self.absorb()
 
+    def _on_intervention(self, message: Bool) -> None:
+        self._touched = message.data
+        if self.episode is not None:
+            self.episode.touch(message.data)
+
     def absorb(self) -> None:
         """Takes in what came about the running episode; called when there is nothing more urgent to do."""
         episode = self.episode
@@ -253,9 +266,11 @@ class PolicyNode(ManagedNode):
         self.get_logger().warning(f"{monitor.name} refused: {error}", throttle_duration_sec=1.0)
 
     def _new_pairing(self) -> TransitionPairing:
-        # Without a timeout in stamp time: a step waits for its parts until the episode ends, so that the
-        # belief does not depend on how fast the processes are.
-        return TransitionPairing(AdmissionRules(self.robot.period_s))
+        # In lock-step without a timeout in stamp time: a step waits for its parts until the episode ends, so that
+        # the belief does not depend on how fast the processes are.
+        wait_s = None if self.value("lock_step") else WAIT_PERIODS * self.robot.period_s
+        rules = AdmissionRules(self.robot.period_s)
+        return TransitionPairing(rules, wait_s, on_refused=self.transitions.refused)
 
     def _with_restored(self, reason: str) -> str:
         return f"{reason}; {self.journal.restored}" if self.journal.restored else reason
@@ -267,19 +282,6 @@ class PolicyNode(ManagedNode):
         self.adapter.act(observation)
         self.adapter.observe(Transition(observation, action, 0.0, observation))
         self.adapter.reset_belief(seed=0)
-
-    def _transitions_line(self) -> DiagnosticStatus:
-        status = DiagnosticStatus(name="transitions", level=DiagnosticStatus.OK, message="no goal yet")
-        if self.action is None:
-            return status
-        status.message = f"{self.pairing.accepted} accepted, {self.pairing.rejected} refused"
-        if self.pairing.refusals:
-            last = self.pairing.refusals[-1]
-            status.level = DiagnosticStatus.WARN
-            status.values = [
-                KeyValue(key="last refusal", value=f"episode {last.episode} step {last.step}: {last.detail}")
-            ]
-        return status
 
 
 def main() -> int:

@@ -23,6 +23,12 @@ SETTINGS = (
         high=60.0,
         fixed=False,
     ),
+    Setting(
+        "lock_step",
+        False,
+        "Whether the plant waits for each command. Then a step waits for its reward until the episode ends; "
+        "otherwise for two periods.",
+    ),
     Setting("journal", "", "Folder in which every change of the belief is kept; empty: none is kept."),
     Setting(
         "journal_restore",

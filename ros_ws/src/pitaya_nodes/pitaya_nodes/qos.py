@@ -39,6 +39,9 @@ LATCHED = _profile(1, latched=True)
 BELIEF = _profile(100, latched=True)
 """Beliefs: as latched, and no one of an episode may be lost on the way to a recorder."""
 
+LATCHED_OR_NOT = _profile(10)
+"""Subscriptions to what others may publish latched or not: a volatile reader hears both from now on."""
+
 REPORT = _profile(10)
 """Diagnostics and logs."""
 
