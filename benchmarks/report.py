@@ -12,7 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-_TELLING_FLAGS = ("sse4_2", "avx", "avx2", "fma", "avx512f", "asimd", "sve")
+_TELLING_FLAGS = ("sse4_2", "avx", "avx2", "fma", "avx512f", "avx512_bf16", "amx_bf16", "asimd", "sve")
 _PACKAGES = ("pitaya", "numpy", "safetensors", "mujoco", "torch")
 
 

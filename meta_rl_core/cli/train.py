@@ -64,6 +64,7 @@ def train(
     """
     import torch
 
+    from meta_rl_core.pearl.memory import keep_freed_memory
     from meta_rl_core.pearl.presets import make_config
     from meta_rl_core.pearl.trainer import COMMAND_FILE, Trainer
     from meta_rl_core.registry import load_family
@@ -71,6 +72,7 @@ def train(
     # A run in the background inherits an ignored SIGINT, and a machine that shuts down sends SIGTERM: both save.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
+    keep_freed_memory()
     if threads is not None:
         torch.set_num_threads(threads)
     overrides = dict(_parse(setting) for setting in settings)

@@ -55,7 +55,7 @@ class Actor(nn.Module):
 
     def forward(self, observation: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
         """Mean before tanh and log std, each (..., A), of observation (..., O) and z (..., latent)."""
-        mean, log_std = self.network(torch.cat([observation, z], dim=-1)).float().chunk(2, dim=-1)
+        mean, log_std = self.network(torch.cat([observation, z], dim=-1)).chunk(2, dim=-1)
         return mean, log_std.clamp(*LOG_STD_RANGE)
 
     def sample(self, observation: Tensor, z: Tensor, noise: Tensor) -> PolicySample:

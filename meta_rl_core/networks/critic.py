@@ -30,14 +30,16 @@ class TwinCritic(nn.Module):
         self.first = MLP(inputs, hidden, 1, layer_norm=layer_norm, generator=generator)
         self.second = MLP(inputs, hidden, 1, layer_norm=layer_norm, generator=generator)
 
-    def forward(self, observation: Tensor, action: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
-        """Both values, each of shape (...)."""
+    def forward(
+        self, observation: Tensor, action: Tensor, z: Tensor, *, fixed: bool = False
+    ) -> tuple[Tensor, Tensor]:
+        """Both values, each of shape (...); with `fixed` no gradient reaches the weights."""
         inputs = torch.cat([observation, action, z], dim=-1)
-        return self.first(inputs).squeeze(-1), self.second(inputs).squeeze(-1)
+        return self.first(inputs, fixed=fixed).squeeze(-1), self.second(inputs, fixed=fixed).squeeze(-1)
 
-    def smaller(self, observation: Tensor, action: Tensor, z: Tensor) -> Tensor:
+    def smaller(self, observation: Tensor, action: Tensor, z: Tensor, *, fixed: bool = False) -> Tensor:
         """The smaller of both values, shape (...)."""
-        return torch.minimum(*self(observation, action, z))
+        return torch.minimum(*self(observation, action, z, fixed=fixed))
 
 
 class ValueFunction(nn.Module):

@@ -32,7 +32,7 @@ class Encoder(nn.Module):
 
     def forward(self, context: Tensor) -> tuple[Tensor, Tensor]:
         """Factor means and variances, each (..., latent), of context (..., context_dim)."""
-        mean, raw = self.network(context).float().chunk(2, dim=-1)
+        mean, raw = self.network(context).chunk(2, dim=-1)
         return mean, functional.softplus(raw).clamp(min=MINIMUM_VARIANCE)
 
 

@@ -49,10 +49,10 @@ class SacV1Update(nn.Module):
         self.target_value = copy.deepcopy(self.value).requires_grad_(False)
         self.updates = 0
         rate = config.learning_rate
-        self.encoder_optimiser = torch.optim.Adam(agent.encoder.parameters(), lr=rate)
-        self.critic_optimiser = torch.optim.Adam(self.critic.parameters(), lr=rate)
-        self.value_optimiser = torch.optim.Adam(self.value.parameters(), lr=rate)
-        self.actor_optimiser = torch.optim.Adam(agent.actor.parameters(), lr=rate)
+        self.encoder_optimiser = torch.optim.Adam(agent.encoder.parameters(), lr=rate, fused=True)
+        self.critic_optimiser = torch.optim.Adam(self.critic.parameters(), lr=rate, fused=True)
+        self.value_optimiser = torch.optim.Adam(self.value.parameters(), lr=rate, fused=True)
+        self.actor_optimiser = torch.optim.Adam(agent.actor.parameters(), lr=rate, fused=True)
 
     def optimisers(self) -> dict[str, torch.optim.Optimizer]:
         """Every optimiser by name, for checkpoints."""
@@ -70,12 +70,13 @@ class SacV1Update(nn.Module):
             Scalar losses by name, detached.
         """
         self.updates += 1
-        mean, variance = self.agent.posterior(batch.context)
-        noise = torch.randn(mean.shape, generator=generator, device=mean.device)
-        z = (mean + variance.sqrt() * noise).unsqueeze(1).expand(-1, batch.observation.shape[1], -1)
-        bottleneck = self.config.kl_weight * kl_to_standard_normal(mean, variance)
-        critic_loss = self._critic_loss(batch, z)
-        self._apply(bottleneck + critic_loss, self.critic_optimiser, self.encoder_optimiser)
+        with self._precision(batch):
+            mean, variance = self.agent.posterior(batch.context)
+            noise = torch.randn(mean.shape, generator=generator, device=mean.device)
+            z = (mean + variance.sqrt() * noise).unsqueeze(1).expand(-1, batch.observation.shape[1], -1)
+            bottleneck = self.config.kl_weight * kl_to_standard_normal(mean, variance)
+            critic_loss = self._critic_loss(batch, z)
+        self._descend(bottleneck + critic_loss, self.critic_optimiser, self.encoder_optimiser)
         losses = self._actor_and_value_step(batch, z.detach(), generator)
         polyak_update(self.target_value, self.value, self.config.target_rate)
         losses.update(
@@ -84,6 +85,11 @@ class SacV1Update(nn.Module):
             posterior_variance=variance.detach().mean(),
         )
         return losses
+
+    def _precision(self, batch: Batch) -> torch.autocast:
+        """Inside, hidden layers run in bfloat16 if the configuration asks for it."""
+        device = batch.observation.device.type
+        return torch.autocast(device, torch.bfloat16, enabled=self.config.reduced_precision)
 
     def _critic_loss(self, batch: Batch, z: Tensor) -> Tensor:
         with torch.no_grad():
@@ -95,19 +101,17 @@ class SacV1Update(nn.Module):
 
     def _actor_and_value_step(self, batch: Batch, z: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
         noise = torch.randn(batch.action.shape, generator=generator, device=z.device)
-        sample = self.agent.actor.sample(batch.observation, z, noise)
-        self.critic.requires_grad_(False)
-        smaller = self.critic.smaller(batch.observation, sample.action, z)
-        self.critic.requires_grad_(True)
-        value_loss = functional.mse_loss(
-            self.value(batch.observation, z), (smaller - sample.log_prob).detach()
-        )
+        with self._precision(batch):
+            sample = self.agent.actor.sample(batch.observation, z, noise)
+            smaller = self.critic.smaller(batch.observation, sample.action, z, fixed=True)
+            value = self.value(batch.observation, z)
+        value_loss = functional.mse_loss(value, (smaller - sample.log_prob).detach())
         regularisation = ACTION_REGULARISATION * (
             sample.mean.square().mean() + sample.log_std.square().mean()
         )
         actor_loss = (sample.log_prob - smaller).mean() + regularisation
-        self._apply(value_loss, self.value_optimiser)
-        self._apply(actor_loss, self.actor_optimiser)
+        self._descend(value_loss, self.value_optimiser)
+        self._descend(actor_loss, self.actor_optimiser)
         return {
             "value_loss": value_loss.detach(),
             "actor_loss": actor_loss.detach(),
@@ -115,7 +119,7 @@ class SacV1Update(nn.Module):
         }
 
     @staticmethod
-    def _apply(loss: Tensor, *optimisers: Any) -> None:
+    def _descend(loss: Tensor, *optimisers: Any) -> None:
         for optimiser in optimisers:
             optimiser.zero_grad(set_to_none=True)
         loss.backward()

@@ -167,7 +167,7 @@ class SacV2Update(nn.Module):
         )
 
     def actor_losses(self, observation: Tensor, z: Tensor, noise: Tensor) -> dict[str, Tensor]:
-        """What the actor learns from; the critics' own gradients are left alone by the caller.
+        """What the actor learns from; the critics are a fixed judge here.
 
         Args:
             observation: Shape (T, B, O).
@@ -177,7 +177,7 @@ class SacV2Update(nn.Module):
         with torch.autocast(observation.device.type, torch.bfloat16, enabled=self.config.reduced_precision):
             rows = z.expand(-1, observation.shape[1], -1)
             sample = self.agent.actor.sample(observation, rows, noise)
-            smaller = self.critic.smaller(observation, sample.action, rows)
+            smaller = self.critic.smaller(observation, sample.action, rows, fixed=True)
         temperature = self.log_temperature.exp().detach()
         loss = (temperature * sample.log_prob - smaller).mean()
         return {"actor_loss": loss, "entropy": -sample.log_prob.mean(), "temperature": temperature}
@@ -185,8 +185,7 @@ class SacV2Update(nn.Module):
     def _actor_step(self, observation: Tensor, z: Tensor, noise: Tensor) -> dict[str, Tensor]:
         losses = self.actor_losses(observation, z, noise)
         self.actor_optimiser.zero_grad(set_to_none=True)
-        # Only the actor's weights may collect gradients; the critics are a fixed judge here.
-        losses["actor_loss"].backward(inputs=list(self.agent.actor.parameters()))
+        losses["actor_loss"].backward()
         self.actor_optimiser.step()
         excess = self.target_entropy - losses["entropy"].detach()
         self.temperature_optimiser.zero_grad(set_to_none=True)
