@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 import numpy as np
+import yaml
 from numpy.typing import NDArray
 
 from meta_rl_core.errors import InvalidValueError
@@ -24,6 +25,7 @@ _GRID_POINTS = 200
 _RETURNS = {"dense": ("return", "return per episode"), "sparse": ("sparse", "sparse return per episode")}
 _SUCCESS = ("success", "share of tasks solved")
 _CURVES = (("first", "first episode (prior)", "tab:gray"), ("adapted", "adapted episode", "tab:purple"))
+_ORACLE = ("adapted", "oracle (told the task)", "tab:green")
 _X_AXES = (("env_steps", "environment steps"), ("wall_s", "wall clock [min]"))
 
 
@@ -54,9 +56,14 @@ class Band(NamedTuple):
 )
 @click.option("--title", default=None, help="Title of the picture; by default the names of the runs.")
 def plot(runs: tuple[Path, ...], out: Path, reward: str, title: str | None) -> None:
-    """Draw returns and success of training runs; several runs give their mean, lowest and highest."""
-    histories = [read_progress(run, reward) for run in runs]
-    draw(histories, reward, out, title or ", ".join(run.name for run in runs))
+    """Draw returns and success of training runs; several runs give their mean, lowest and highest.
+
+    Runs of `pitaya train --control oracle` become a curve of their own.
+    """
+    told = [run for run in runs if read_control(run) == "oracle"]
+    histories = [read_progress(run, reward) for run in runs if run not in told]
+    oracles = [read_progress(run, reward) for run in told]
+    draw(histories, reward, out, title or ", ".join(run.name for run in runs), oracles)
     click.echo(f"picture: {out}")
 
 
@@ -92,6 +99,22 @@ def read_progress(run: Path, reward: str = "dense") -> dict[str, Array]:
     return {name: values[order] for name, values in columns.items()}
 
 
+def read_control(run: Path) -> str:
+    """What a run stands for: `none` (meta-learning) or `oracle`; a CSV file alone is taken for meta-learning.
+
+    Raises:
+        InvalidValueError: If its config.yaml is there and cannot be read.
+    """
+    path = (run if run.is_dir() else run.parent) / "config.yaml"
+    if not path.exists():
+        return "none"
+    try:
+        settings = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return str(settings.get("control", "none"))
+    except (OSError, UnicodeDecodeError, AttributeError, yaml.YAMLError) as error:
+        raise InvalidValueError(f"{path} cannot be read: {error}") from error
+
+
 def combine(curves: Sequence[tuple[Array, Array]]) -> Band:
     """Mean, lowest and highest of several (x, y) curves over the range of x that all of them cover.
 
@@ -108,8 +131,21 @@ def combine(curves: Sequence[tuple[Array, Array]]) -> Band:
     return Band(grid, values.mean(axis=0), values.min(axis=0), values.max(axis=0))
 
 
-def draw(histories: Sequence[dict[str, Array]], reward: str, out: Path, title: str) -> None:
+def draw(
+    histories: Sequence[dict[str, Array]],
+    reward: str,
+    out: Path,
+    title: str,
+    oracles: Sequence[dict[str, Array]] = (),
+) -> None:
     """Writes the picture: returns above success, against environment steps and wall clock.
+
+    Args:
+        histories: Runs of meta-learning, seeds of one setting.
+        reward: Which return, `dense` or `sparse`.
+        out: Picture to write.
+        title: Stands above it.
+        oracles: Runs that were told the task.
 
     Raises:
         InvalidValueError: If the file cannot be written.
@@ -120,7 +156,9 @@ def draw(histories: Sequence[dict[str, Array]], reward: str, out: Path, title: s
     axes = figure.subplots(2, 2, sharex="col", sharey="row")
     for row, (quantity, y_label) in enumerate((_RETURNS[reward], _SUCCESS)):
         for column, (x_name, x_label) in enumerate(_X_AXES):
-            _draw_panel(axes[row][column], histories, quantity, x_name)
+            curves = [(histories, *curve) for curve in _CURVES] + [(oracles, *_ORACLE)]
+            for runs, *curve in curves:
+                _draw_curve(axes[row][column], runs, quantity, x_name, curve)
             axes[row][0].set_ylabel(y_label)
             axes[1][column].set_xlabel(x_label)
     axes[1][0].set_ylim(-0.02, 1.02)
@@ -133,14 +171,17 @@ def draw(histories: Sequence[dict[str, Array]], reward: str, out: Path, title: s
         raise InvalidValueError(f"the picture could not be written to {out}: {error}") from error
 
 
-def _draw_panel(axis: Axes | Any, histories: Sequence[dict[str, Array]], quantity: str, x_name: str) -> None:
+def _draw_curve(
+    axis: Axes | Any, runs: Sequence[dict[str, Array]], quantity: str, x_name: str, curve: Sequence[str]
+) -> None:
+    column, label, colour = curve
     scale = 1.0 / 60.0 if x_name == "wall_s" else 1.0
-    for curve, label, colour in _CURVES:
-        band = combine([_finite(h[x_name] * scale, h[f"{quantity}_{curve}"]) for h in histories])
+    if runs:
+        band = combine([_finite(run[x_name] * scale, run[f"{quantity}_{column}"]) for run in runs])
         axis.plot(band.x, band.mean, color=colour, label=label, linewidth=1.5)
-        if len(histories) > 1:
+        if len(runs) > 1:
             axis.fill_between(band.x, band.low, band.high, color=colour, alpha=0.2, linewidth=0.0)
-    axis.grid(alpha=0.3)
+    axis.grid(visible=True, alpha=0.3)
     axis.spines[["top", "right"]].set_visible(False)
 
 

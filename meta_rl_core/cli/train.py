@@ -31,6 +31,26 @@ import click
     help="Collect-and-update rounds; the preset's by default.",
 )
 @click.option(
+    "--steps",
+    type=click.IntRange(min=1),
+    default=None,
+    help="End after this many environment steps instead; the learning rate follows them.",
+)
+@click.option(
+    "--device",
+    type=click.Choice(["cpu", "cuda"]),
+    default="cpu",
+    show_default=True,
+    help="Where networks and replay live.",
+)
+@click.option(
+    "--control",
+    type=click.Choice(["none", "oracle"]),
+    default="none",
+    show_default=True,
+    help="Train what PEARL is held against: 'oracle' is told the task in place of z.",
+)
+@click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
     default=None,
@@ -52,6 +72,9 @@ def train(
     preset: str,
     seed: int,
     iterations: int | None,
+    steps: int | None,
+    device: str,
+    control: str,
     out: Path | None,
     resume: bool,
     threads: int | None,
@@ -64,6 +87,7 @@ def train(
     """
     import torch
 
+    from meta_rl_core.pearl.device import checked_device
     from meta_rl_core.pearl.memory import keep_freed_memory
     from meta_rl_core.pearl.presets import make_config
     from meta_rl_core.pearl.trainer import COMMAND_FILE, Trainer
@@ -72,18 +96,26 @@ def train(
     # A run in the background inherits an ignored SIGINT, and a machine that shuts down sends SIGTERM: both save.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
+    checked_device(device)
+    if iterations is not None and steps is not None:
+        raise click.UsageError("--steps and --iterations both say when to end; give one of them")
     keep_freed_memory()
     if threads is not None:
         torch.set_num_threads(threads)
     overrides = dict(_parse(setting) for setting in settings)
     if iterations is not None:
         overrides["iterations"] = iterations
+    if steps is not None:
+        overrides["environment_steps"] = steps
     tasks = load_family(family)
     if tasks.changes_dynamics:
         overrides.setdefault("relabel", False)
+    if control == "oracle":
+        overrides.update(control=control, latent_dim=len(tasks.spec.task_names))
     config = make_config(family, preset, seed=seed, **overrides)
-    directory = out or Path("runs") / f"{family.replace(':', '.')}-{preset}-{seed}"
-    trainer = Trainer(tasks, config, directory, resume=resume)
+    name = "" if control == "none" else f"{control}-"
+    directory = out or Path("runs") / f"{family.replace(':', '.')}-{preset}-{name}{seed}"
+    trainer = Trainer(tasks, config, directory, resume=resume, device=device)
     if not resume:
         (directory / COMMAND_FILE).write_text(shlex.join(["pitaya", *sys.argv[1:]]) + "\n")
     trainer.run()

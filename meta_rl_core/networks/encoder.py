@@ -24,14 +24,23 @@ class Encoder(nn.Module):
         *,
         generator: torch.Generator,
         layer_norm: bool = False,
+        deterministic: bool = False,
     ) -> None:
-        """Builds the network; `context_dim` is the length of one encoded transition."""
+        """Builds the network; `context_dim` is the length of one encoded transition.
+
+        A deterministic encoder has no variances: they are 0.
+        """
         super().__init__()
         self.latent_dim = latent_dim
-        self.network = MLP(context_dim, hidden, 2 * latent_dim, layer_norm=layer_norm, generator=generator)
+        self.deterministic = deterministic
+        outputs = latent_dim if deterministic else 2 * latent_dim
+        self.network = MLP(context_dim, hidden, outputs, layer_norm=layer_norm, generator=generator)
 
     def forward(self, context: Tensor) -> tuple[Tensor, Tensor]:
         """Factor means and variances, each (..., latent), of context (..., context_dim)."""
+        if self.deterministic:
+            point: Tensor = self.network(context)
+            return point, torch.zeros_like(point)
         mean, raw = self.network(context).chunk(2, dim=-1)
         return mean, functional.softplus(raw).clamp(min=MINIMUM_VARIANCE)
 

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from meta_rl_core.networks.actor import Actor
 from meta_rl_core.networks.encoder import Encoder, product_of_gaussians
+from meta_rl_core.pearl.batch import Batch
 from meta_rl_core.pearl.config import PearlConfig
 from meta_rl_core.tasks import FamilySpec
 
@@ -30,6 +31,7 @@ class Agent(nn.Module):
             config.latent_dim,
             config.encoder_hidden,
             layer_norm=config.layer_norm,
+            deterministic=config.deterministic_latent,
             generator=generator,
         )
         self.actor = Actor(
@@ -45,7 +47,15 @@ class Agent(nn.Module):
             parts.append(next_observation)
         return torch.cat(parts, dim=-1)
 
+    def belief(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Mean and variance of z for a batch, each (tasks, latent): the posterior, or what an oracle is told."""
+        if batch.known_z is not None:
+            return batch.known_z, torch.zeros_like(batch.known_z)
+        return self.posterior(batch.context)
+
     def posterior(self, context: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and variance of z, each (tasks, latent), of context (tasks, n, context_dim)."""
         mean, variance = self.encoder(context)
+        if self.config.deterministic_latent:
+            return mean.mean(dim=1), variance.mean(dim=1)
         return product_of_gaussians(mean, variance, prior_in_product=self.config.prior_in_product)

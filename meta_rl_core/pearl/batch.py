@@ -23,5 +23,7 @@ class Batch(NamedTuple):
     """1 where the episode truly ended, shape (T, B)."""
     context: Tensor
     """Encoder inputs, shape (T, C, context_dim)."""
+    known_z: Tensor | None = None
+    """What an oracle is told in place of the posterior, shape (T, latent)."""
     early_context: Tensor | None = None
     """Of the same tasks, as lived before anything was known: prior episodes alone, shape (T, C, context_dim)."""

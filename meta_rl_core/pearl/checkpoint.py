@@ -18,11 +18,14 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from meta_rl_core.errors import CheckpointError
+from meta_rl_core.errors import CheckpointError, InvalidValueError
+from meta_rl_core.pearl.config import PearlConfig
 from meta_rl_core.pearl.learner import Learner
 from meta_rl_core.pearl.replay import TaskReplay
 
 VERSION = 1
+MAY_CHANGE = ("iterations", "environment_steps")
+"""How long a run goes on may change when it is resumed."""
 AVERAGED = "averaged."
 """Prefix of the averaged agent's weights: the policy that is evaluated and exported."""
 
@@ -108,13 +111,17 @@ def _check_origin(learner: Learner, state: dict[str, Any], directory: Path) -> N
         raise CheckpointError(
             f"{directory} belongs to family {state['family']!r}, not {learner.family.spec.name!r}"
         )
-    saved = json.loads(json.dumps(state["config"]))
-    ours = json.loads(json.dumps(learner.config.to_dict()))
-    differing = sorted(key for key in ours if key != "iterations" and saved.get(key) != ours[key])
+    try:
+        # A setting that is younger than the checkpoint had its default in it.
+        saved = PearlConfig.from_dict(state["config"]).to_dict()
+    except (InvalidValueError, TypeError) as error:
+        raise CheckpointError(f"{directory} holds settings this build does not know: {error}") from error
+    ours = learner.config.to_dict()
+    differing = sorted(key for key in ours if key not in MAY_CHANGE and saved[key] != ours[key])
     if differing:
         pairs = ", ".join(f"{key}: saved {saved.get(key)!r}, asked {ours[key]!r}" for key in differing)
         raise CheckpointError(
-            f"{directory} was made with other settings ({pairs}); only `iterations` may change"
+            f"{directory} was made with other settings ({pairs}); only {' and '.join(MAY_CHANGE)} may change"
         )
 
 

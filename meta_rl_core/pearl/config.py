@@ -49,6 +49,8 @@ class PearlConfig:
     preset: str = "paper"
     seed: int = 0
     iterations: int = 500
+    environment_steps: int | None = None
+    """Ends the run after this many environment steps, whatever `iterations` says; the learning rate follows them."""
     updates_per_iteration: int = 2000
     latent_dim: int = 5
     meta_batch: int = 16
@@ -78,6 +80,10 @@ class PearlConfig:
     critic_hidden: tuple[int, ...] = (300, 300, 300)
     encoder_hidden: tuple[int, ...] = (200, 200, 200)
     next_observation_in_context: bool = False
+    deterministic_latent: bool = False
+    """Without the bottleneck: z is the mean of the encoder's outputs, nothing is sampled, "prior" z is 0 (sac_v1)."""
+    control: Literal["none", "oracle"] = "none"
+    """Against what meta-learning is held: `oracle` is the same SAC told the task itself in place of z."""
     prior_in_product: bool = False
     layer_norm: bool = False
     """Layer-normalised critics and encoder."""
@@ -131,6 +137,8 @@ class PearlConfig:
         ):
             if getattr(self, name) < 1:
                 raise InvalidValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if self.environment_steps is not None and self.environment_steps < 1:
+            raise InvalidValueError(f"environment_steps must be at least 1, got {self.environment_steps}")
         for name, low, high in (
             ("discount", 0.0, 1.0),
             ("target_rate", 0.0, 1.0),
@@ -151,6 +159,15 @@ class PearlConfig:
         ):
             if not getattr(self, name) >= 0.0:
                 raise InvalidValueError(f"{name} must not be negative, got {getattr(self, name)}")
+        if self.deterministic_latent and (self.method != "sac_v1" or self.prior_in_product):
+            raise InvalidValueError(
+                "deterministic_latent is an option of the published update; use --preset paper (method sac_v1, "
+                "prior_in_product false)"
+            )
+        if self.control not in ("none", "oracle"):
+            raise InvalidValueError(f"control must be none or oracle, got {self.control!r}")
+        if self.method not in ("sac_v1", "sac_v2"):
+            raise InvalidValueError(f"method must be sac_v1 or sac_v2, got {self.method!r}")
         if self.relabel and self.collection.extra_posterior_episodes:
             raise InvalidValueError(
                 "extra_posterior_episodes belong to the paper's context buffers; with relabel=true "
@@ -169,6 +186,11 @@ class PearlConfig:
                 f"evaluation.episodes ({self.evaluation.episodes}) must exceed exploration_episodes "
                 f"({self.evaluation.exploration_episodes}), or nothing adapted is ever scored"
             )
+
+    @property
+    def has_bottleneck(self) -> bool:
+        """Whether z is sampled from a posterior that is kept close to the prior."""
+        return self.control == "none" and not self.deterministic_latent
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for YAML."""

@@ -40,11 +40,11 @@ def evaluate(
     generator: np.random.Generator,
 ) -> Evaluation:
     """Meets each of `tasks` (n, K) for `episodes` episodes with deterministic actions and sampled z."""
-    latent = explorer.agent.config.latent_dim
+    told = explorer.agent.config.control == "oracle"
     lived: list[Episodes] = []
     for index in range(episodes):
-        if index < exploration_episodes:
-            z = generator.standard_normal((len(tasks), latent))
+        if told or index < exploration_episodes:
+            z = explorer.prior_z(tasks, generator)
         else:
             z = explorer.infer(lived, "sample", generator)
         lived.append(explorer.episode(tasks, z, generator, deterministic=True))

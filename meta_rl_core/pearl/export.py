@@ -51,6 +51,12 @@ def export_parts(
         CheckpointError: If the run is incomplete or damaged.
     """
     config, agent, family, counters = load_agent(run_directory, checkpoint)
+    if not config.has_bottleneck:
+        option = "deterministic_latent" if config.deterministic_latent else f"control {config.control}"
+        raise CheckpointError(
+            f"{run_directory} was trained with {option}: a bundle holds a belief that robots update, and this policy "
+            "has none; score it with its progress.csv and `pitaya plot`"
+        )
     with torch.no_grad():
         golden = _golden(agent, family)
     fields = {

@@ -36,7 +36,7 @@ def relabel_goals(
     fresh = family.sample_tasks(rows * columns, generator).reshape(rows, columns, -1)
     posed = np.repeat(tasks[:, None], columns, axis=1)
     posed[chosen, :visible] = fresh[chosen, :visible]
-    plain = {name: value.double().numpy() for name, value in transitions.items()}
+    plain = {name: value.double().cpu().numpy() for name, value in transitions.items()}
     judged = family.reward_model.judge(plain["signals"], plain["action"], posed)
     relabelled = {
         "observation": family.show_task(plain["observation"], posed),
@@ -44,10 +44,10 @@ def relabel_goals(
         "reward": judged.reward,
         "sparse_reward": judged.sparse_reward,
     }
-    mask = torch.from_numpy(chosen)
+    mask = torch.from_numpy(chosen).to(transitions["reward"].device)
     result = dict(transitions)
     for name, value in relabelled.items():
         lived = transitions[name]
-        changed = torch.as_tensor(value, dtype=lived.dtype)
+        changed = torch.as_tensor(value, dtype=lived.dtype, device=lived.device)
         result[name] = torch.where(mask if lived.ndim == 2 else mask.unsqueeze(-1), changed, lived)
     return result

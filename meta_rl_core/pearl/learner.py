@@ -14,6 +14,7 @@ from meta_rl_core.networks.critic import polyak_update
 from meta_rl_core.pearl.agent import Agent
 from meta_rl_core.pearl.batch import Batch
 from meta_rl_core.pearl.config import PearlConfig
+from meta_rl_core.pearl.device import checked_device
 from meta_rl_core.pearl.episodes import Episodes
 from meta_rl_core.pearl.goals import relabel_goals
 from meta_rl_core.pearl.replay import TaskReplay
@@ -34,16 +35,30 @@ OVERSAMPLING = 4
 class Learner:
     """Everything of a run that changes while it learns."""
 
-    def __init__(self, family: TaskFamily, config: PearlConfig) -> None:
-        """Builds networks and an empty replay; two generators, seeded by the configuration, draw everything."""
+    def __init__(self, family: TaskFamily, config: PearlConfig, device: str = "cpu") -> None:
+        """Builds networks and an empty replay; two generators, seeded by the configuration, draw everything.
+
+        Raises:
+            ContractError: If the settings do not fit the family.
+            InvalidValueError: If there is no such device.
+        """
+        self.device = checked_device(device)
         self.family = family
         self.config = config
+        if config.control == "oracle" and config.latent_dim != len(family.spec.task_names):
+            raise ContractError(
+                f"an oracle is told the {len(family.spec.task_names)} task parameters of {family.spec.name!r} in place "
+                f"of z, so latent_dim must be {len(family.spec.task_names)}, got {config.latent_dim}"
+            )
         self.generator = np.random.Generator(np.random.PCG64(config.seed))
         self.torch_generator = torch.Generator().manual_seed(config.seed)
         self.agent = Agent(family.spec, config, self.torch_generator)
         self.update: SacV1Update | SacV2Update = UPDATES[config.method](
             family.spec, config, self.agent, self.torch_generator
         )
+        self.update.to(self.device)
+        if self.device.type != "cpu":
+            self.torch_generator = torch.Generator(self.device).manual_seed(config.seed)
         self.averaged = copy.deepcopy(self.agent).requires_grad_(False)
         self.explorer = Explorer(family, self.agent)
         self.tasks = family.training_tasks()
@@ -57,9 +72,11 @@ class Learner:
                 "another; use --set relabel=false or --preset paper"
             )
         if config.relabel:
-            self.replay = RelabelledReplay(family.spec, config.replay_capacity, config.context_window_visits)
+            self.replay = RelabelledReplay(
+                family.spec, config.replay_capacity, config.context_window_visits, self.device
+            )
         else:
-            self.replay = TaskReplay(family.spec, config.replay_capacity, len(self.tasks))
+            self.replay = TaskReplay(family.spec, config.replay_capacity, len(self.tasks), self.device)
 
     def collect_initial(self) -> None:
         """Visits every training task with z from the prior before the first update."""
@@ -85,18 +102,18 @@ class Learner:
     def _visit(self, tasks: Index, prior: int, posterior: int, extra: int, *, hold: bool = False) -> None:
         lived: list[Episodes] = []
         for _ in range(prior):
-            lived.append(self._episode(tasks, self._prior_z(len(tasks)), hold=hold))
+            lived.append(self._episode(tasks, self._prior_z(tasks), hold=hold))
             self._keep(lived[-1], tasks, to_context=True)
         first_inferred = 0 if self.config.relabel else 1
         for count, to_context in ((posterior, True), (extra, False)):
             context = list(lived)
             for index in range(count):
                 draw = None if self.config.relabel else self.config.context_size
-                inferred = index >= first_inferred and bool(context)
+                inferred = index >= first_inferred and bool(context) and self.config.control == "none"
                 z = (
                     self.explorer.infer(context, "sample", self.generator, draw=draw)
                     if inferred
-                    else self._prior_z(len(tasks))
+                    else self._prior_z(tasks)
                 )
                 episodes = self._episode(tasks, z)
                 self._keep(episodes, tasks, to_context=to_context)
@@ -106,8 +123,8 @@ class Learner:
         if isinstance(self.replay, RelabelledReplay):
             self.replay.add_visits(lived, tasks, prior)
 
-    def _prior_z(self, count: int) -> Array:
-        return self.generator.standard_normal((count, self.config.latent_dim))
+    def _prior_z(self, tasks: Index) -> Array:
+        return self.explorer.prior_z(self.tasks[tasks], self.generator)
 
     def _episode(self, tasks: Index, z: Array, *, hold: bool = False) -> Episodes:
         actions = (len(tasks), self.family.spec.action_dim)
@@ -130,9 +147,16 @@ class Learner:
         polyak_update(self.averaged, self.agent, self.config.averaging_rate)
         return losses
 
+    def share_done(self) -> float:
+        """How much of the run is over, 0 to 1: of its environment steps if those are bounded, else of its updates."""
+        config = self.config
+        if config.environment_steps is not None:
+            return min(1.0, self.env_steps / config.environment_steps)
+        return self.updates / (config.iterations * config.updates_per_iteration)
+
     def _set_learning_rate(self) -> None:
         config = self.config
-        done = self.updates / (config.iterations * config.updates_per_iteration)
+        done = self.share_done()
         share = 1.0 - (1.0 - config.learning_rate_decay) * max(0.0, 2.0 * done - 1.0)
         for optimiser in self.update.optimisers().values():
             for group in optimiser.param_groups:
@@ -158,7 +182,13 @@ class Learner:
                 self.family, transitions, self.tasks[tasks], config.goal_relabel_share, self.generator
             )
         del transitions["signals"], transitions["sparse_reward"]
-        return Batch(**transitions, context=self._encoded(context_rows, tasks), early_context=early)
+        context = self._encoded(context_rows, tasks)
+        known_z = None
+        if config.control == "oracle":
+            known_z = torch.as_tensor(
+                self.explorer.known_z(self.tasks[tasks]), dtype=torch.float32, device=self.device
+            )
+        return Batch(**transitions, context=context, early_context=early, known_z=known_z)
 
     def _encoded(self, rows: torch.Tensor, tasks: Index) -> torch.Tensor:
         context = self._transitions(rows, tasks)
@@ -186,7 +216,8 @@ class Learner:
         candidates[~drawn.relabelled] = drawn.tasks[~drawn.relabelled, None]
         columns = self.replay.store.columns
         signals, actions = (
-            columns[name][drawn.rows].double().numpy()[:, None] for name in ("signals", "action")
+            columns[name][drawn.rows.to(self.device)].double().cpu().numpy()[:, None]
+            for name in ("signals", "action")
         )
         judged = self.family.reward_model.judge(signals, actions, self.tasks[candidates][:, :, None, :])
         paid = judged.sparse_reward.sum(axis=-1)
@@ -201,9 +232,10 @@ class Learner:
         gathered = self.replay.store.gather(rows)
         if not self.config.relabel:
             return gathered
-        plain: dict[str, Array] = {name: value.numpy() for name, value in gathered.items()}
+        plain: dict[str, Array] = {name: gathered[name].cpu().numpy() for name in ("signals", "action")}
         judged = self.family.reward_model.judge(
             plain["signals"], plain["action"], self.tasks[tasks][:, None, :]
         )
-        plain.update(reward=judged.reward, sparse_reward=judged.sparse_reward)
-        return {name: torch.as_tensor(value, dtype=torch.float32) for name, value in plain.items()}
+        for name, values in (("reward", judged.reward), ("sparse_reward", judged.sparse_reward)):
+            gathered[name] = torch.as_tensor(values, dtype=torch.float32, device=self.device)
+        return gathered

@@ -10,11 +10,10 @@ from typing import Any
 from rich.console import Console
 from rich.progress import (
     BarColumn,
-    MofNCompleteColumn,
     Progress,
+    TaskProgressColumn,
     TextColumn,
     TimeElapsedColumn,
-    TimeRemainingColumn,
 )
 
 
@@ -64,13 +63,18 @@ def _summary_writer(directory: Path) -> Any:
 
 
 def progress_bar() -> Progress:
-    """Iterations done, time left and the newest scores, on one line."""
+    """Share done, pace, time left and the newest scores, on one line."""
     return Progress(
         TextColumn("[bold]{task.description}"),
         BarColumn(bar_width=24),
-        MofNCompleteColumn(),
+        TaskProgressColumn(),
         TimeElapsedColumn(),
-        TimeRemainingColumn(),
+        TextColumn("{task.fields[pace]}"),
         TextColumn("{task.fields[scores]}"),
         console=Console(),
     )
+
+
+def pace_line(env_steps: int, updates_per_s: float, left_min: float) -> str:
+    """Where a run stands, such as `40,000 steps  25.1 updates/s  12 min left`."""
+    return f"{env_steps:,} steps  {updates_per_s:.1f} updates/s  {left_min:.0f} min left"

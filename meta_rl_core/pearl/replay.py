@@ -22,8 +22,9 @@ FIELDS = ("observation", "action", "next_observation", "signals", "reward", "spa
 class TransitionStore:
     """A ring of transitions; the oldest are overwritten when it is full."""
 
-    def __init__(self, spec: FamilySpec, capacity: int) -> None:
-        """Reserves room for `capacity` transitions (virtual until filled)."""
+    def __init__(self, spec: FamilySpec, capacity: int, device: str | torch.device = "cpu") -> None:
+        """Reserves room for `capacity` transitions on `device` (on a CPU virtual until filled)."""
+        self.device = device
         self.capacity = capacity
         self.size = 0
         self.total = 0
@@ -34,7 +35,8 @@ class TransitionStore:
             "signals": (len(spec.signal_names),),
         }
         self.columns: dict[str, Tensor] = {
-            name: torch.zeros((capacity, *widths.get(name, ())), dtype=torch.float32) for name in FIELDS
+            name: torch.zeros((capacity, *widths.get(name, ())), dtype=torch.float32, device=device)
+            for name in FIELDS
         }
 
     def append(self, episodes: Episodes) -> NDArray[np.int64]:
@@ -46,16 +48,17 @@ class TransitionStore:
         valid = episodes.valid
         count = int(valid.sum())
         positions = (self.total + np.arange(count)) % self.capacity
-        rows = torch.from_numpy(positions)
+        rows = torch.from_numpy(positions).to(self.device)
         for name, column in self.columns.items():
             values = np.asarray(getattr(episodes, name)[valid], dtype=np.float32)
-            column[rows] = torch.from_numpy(values)
+            column[rows] = torch.from_numpy(values).to(self.device)
         self.total += count
         self.size = min(self.capacity, self.total)
         return positions
 
     def gather(self, rows: Tensor) -> dict[str, Tensor]:
         """Transitions at `rows` of any shape; one gather for all tasks."""
+        rows = rows.to(self.device)
         return {name: column[rows] for name, column in self.columns.items()}
 
     def state(self) -> dict[str, Tensor]:
@@ -73,9 +76,11 @@ class TransitionStore:
 class TaskReplay:
     """The paper's books: RL set and context set per task."""
 
-    def __init__(self, spec: FamilySpec, capacity: int, tasks: int) -> None:
+    def __init__(
+        self, spec: FamilySpec, capacity: int, tasks: int, device: str | torch.device = "cpu"
+    ) -> None:
         """Empty books for `tasks` training tasks."""
-        self.store = TransitionStore(spec, capacity)
+        self.store = TransitionStore(spec, capacity, device)
         self.rl_rows: list[NDArray[np.int64]] = [np.empty(0, np.int64) for _ in range(tasks)]
         self.context_rows: list[NDArray[np.int64]] = [np.empty(0, np.int64) for _ in range(tasks)]
 

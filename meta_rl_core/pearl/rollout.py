@@ -24,7 +24,26 @@ class Explorer:
         """Acts with `agent` in worlds of `family`."""
         self.family = family
         self.agent = agent
+        self.device = next(agent.parameters()).device
         self._worlds: dict[int, Worlds] = {}
+
+    def known_z(self, tasks: Array) -> Array:
+        """What an oracle is told of `tasks` (N, K): each parameter on the scale of the training tasks, (N, K)."""
+        known = self.family.training_tasks()
+        scale = known.std(axis=0)
+        return (tasks - known.mean(axis=0)) / np.where(scale > 0.0, scale, 1.0)
+
+    def prior_z(self, tasks: Array, generator: np.random.Generator) -> Array:
+        """What to act on before anything is seen of `tasks` (N, K), shape (N, latent).
+
+        A sample of N(0, I); zero for a deterministic latent, which has no prior; the task itself for an oracle.
+        """
+        config = self.agent.config
+        if config.control == "oracle":
+            return self.known_z(tasks)
+        if config.deterministic_latent:
+            return np.zeros((len(tasks), config.latent_dim))
+        return generator.standard_normal((len(tasks), config.latent_dim))
 
     @torch.no_grad()
     def episode(
@@ -52,7 +71,7 @@ class Explorer:
         if count not in self._worlds:
             self._worlds[count] = self.family.make_worlds(count)
         worlds = self._worlds[count]
-        spec, latent = self.family.spec, torch.as_tensor(z, dtype=torch.float32)
+        spec, latent = self.family.spec, self._tensor(z)
         record = _empty(count, spec.horizon, spec.observation_dim, spec.action_dim, len(spec.signal_names))
         observation = worlds.reset(tasks, generator.integers(SEED_LIMIT, size=count))
         alive: NDArray[np.bool_] = np.ones(count, dtype=np.bool_)
@@ -76,11 +95,14 @@ class Explorer:
     def _act(
         self, observation: Array, z: torch.Tensor, generator: np.random.Generator, deterministic: bool
     ) -> Array:
-        mean, log_std = self.agent.actor(torch.as_tensor(observation, dtype=torch.float32), z)
+        mean, log_std = self.agent.actor(self._tensor(observation), z)
         if not deterministic:
             noise = generator.standard_normal(mean.shape)
-            mean = mean + log_std.exp() * torch.as_tensor(noise, dtype=torch.float32)
-        return torch.tanh(mean).double().numpy()
+            mean = mean + log_std.exp() * self._tensor(noise)
+        return torch.tanh(mean).double().cpu().numpy()
+
+    def _tensor(self, values: Array) -> torch.Tensor:
+        return torch.as_tensor(values, dtype=torch.float32, device=self.device)
 
     def _judge(self, record: Episodes, tasks: Array) -> Episodes:
         judged = self.family.reward_model.judge(record.signals, record.action, tasks[:, None, :])
@@ -115,7 +137,7 @@ class Explorer:
         parts = [
             self.agent.encode_context(
                 *(
-                    torch.as_tensor(x, dtype=torch.float32)
+                    self._tensor(x)
                     for x in (e.observation, e.action, e.context_reward(kind), e.next_observation)
                 )
             )
@@ -128,9 +150,11 @@ class Explorer:
             rows = np.flatnonzero(valid[world])
             if draw is not None:
                 rows = rows[generator.integers(len(rows), size=draw)]
-            mean, variance = self.agent.posterior(context[world : world + 1, torch.from_numpy(rows)])
-            means.append(mean[0].double().numpy())
-            variances.append(variance[0].double().numpy())
+            mean, variance = self.agent.posterior(
+                context[world : world + 1, torch.from_numpy(rows).to(self.device)]
+            )
+            means.append(mean[0].double().cpu().numpy())
+            variances.append(variance[0].double().cpu().numpy())
         centre, std = np.stack(means), np.sqrt(np.stack(variances))
         return centre if sampling == "mean" else centre + std * generator.standard_normal(centre.shape)
 

@@ -71,17 +71,21 @@ class SacV1Update(nn.Module):
         """
         self.updates += 1
         with self._precision(batch):
-            mean, variance = self.agent.posterior(batch.context)
+            mean, variance = self.agent.belief(batch)
             noise = torch.randn(mean.shape, generator=generator, device=mean.device)
             z = (mean + variance.sqrt() * noise).unsqueeze(1).expand(-1, batch.observation.shape[1], -1)
-            bottleneck = self.config.kl_weight * kl_to_standard_normal(mean, variance)
+            divergence = torch.zeros((), device=z.device)
+            if self.config.has_bottleneck:
+                divergence = kl_to_standard_normal(mean, variance)
             critic_loss = self._critic_loss(batch, z)
-        self._descend(bottleneck + critic_loss, self.critic_optimiser, self.encoder_optimiser)
+        self._descend(
+            self.config.kl_weight * divergence + critic_loss, self.critic_optimiser, self.encoder_optimiser
+        )
         losses = self._actor_and_value_step(batch, z.detach(), generator)
         polyak_update(self.target_value, self.value, self.config.target_rate)
         losses.update(
             critic_loss=critic_loss.detach(),
-            kl_per_task=(bottleneck.detach() / max(self.config.kl_weight, 1e-12)) / mean.shape[0],
+            kl_per_task=divergence.detach() / mean.shape[0],
             posterior_variance=variance.detach().mean(),
         )
         return losses

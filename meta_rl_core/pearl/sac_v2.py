@@ -125,11 +125,11 @@ class SacV2Update(nn.Module):
         with torch.autocast(
             batch.observation.device.type, torch.bfloat16, enabled=self.config.reduced_precision
         ):
-            mean, variance = self.agent.posterior(batch.context)
+            mean, variance = self.agent.belief(batch)
             z = (mean + variance.sqrt() * latent_noise).unsqueeze(1)
             rows = z.expand(-1, batch.observation.shape[1], -1)
             losses = {
-                "kl_per_task": kl_to_standard_normal(mean, variance) / mean.shape[0],
+                **self._bottleneck(mean, variance),
                 "early_kl": self._early_loss(batch, mean.detach(), variance.detach()),
                 "critic_loss": self._critic_loss(
                     batch, rows if learns_from_values else rows.detach(), next_noise
@@ -139,8 +139,15 @@ class SacV2Update(nn.Module):
             }
             if self.transition_head is not None:
                 losses["transition_loss"] = _transition_loss(self.transition_head, batch, rows)
-        losses["aggregate_kl"] = aggregate_kl(mean, variance)
         return losses, z
+
+    def _bottleneck(self, mean: Tensor, variance: Tensor) -> dict[str, Tensor]:
+        """What keeps the posteriors, each and all together, close to the prior; an oracle has none."""
+        if not self.config.has_bottleneck:
+            return {name: torch.zeros((), device=mean.device) for name in ("kl_per_task", "aggregate_kl")}
+        with torch.autocast(mean.device.type, enabled=False):
+            together = aggregate_kl(mean, variance)
+        return {"kl_per_task": kl_to_standard_normal(mean, variance) / len(mean), "aggregate_kl": together}
 
     def _critic_loss(self, batch: Batch, z: Tensor, noise: Tensor) -> Tensor:
         with torch.no_grad():
@@ -154,7 +161,7 @@ class SacV2Update(nn.Module):
 
     def _early_loss(self, batch: Batch, mean: Tensor, variance: Tensor) -> Tensor:
         """How badly the posterior of an uninformed context covers what turns out to be true of its task."""
-        if batch.early_context is None:
+        if batch.early_context is None or not self.config.has_bottleneck:
             return torch.zeros((), device=mean.device)
         return kl_between(mean, variance, *self.agent.posterior(batch.early_context)).mean()
 

@@ -19,8 +19,9 @@ from meta_rl_core.errors import CheckpointError, TrainingDivergedError
 from meta_rl_core.pearl.checkpoint import load_checkpoint, save_checkpoint
 from meta_rl_core.pearl.config import PearlConfig
 from meta_rl_core.pearl.evaluation import Evaluation, evaluate
+from meta_rl_core.pearl.family_check import check_family
 from meta_rl_core.pearl.learner import Learner
-from meta_rl_core.pearl.logs import RunLog, progress_bar
+from meta_rl_core.pearl.logs import RunLog, pace_line, progress_bar
 from meta_rl_core.pearl.rollout import Explorer
 from meta_rl_core.tasks import TaskFamily
 
@@ -39,6 +40,7 @@ class Trainer:
         directory: Path,
         *,
         resume: bool = False,
+        device: str = "cpu",
         checkpoint_every_s: float = 300.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -46,10 +48,12 @@ class Trainer:
 
         Raises:
             CheckpointError: If the directory holds a run and `resume` is off, or cannot be resumed.
+            ContractError: If the family breaks its contract.
         """
+        check_family(family)
         self.config = config
         self.directory = directory
-        self.learner = Learner(family, config)
+        self.learner = Learner(family, config, device)
         self._evaluator = Explorer(family, self.learner.averaged)
         self.checkpoint_every_s = checkpoint_every_s
         self._clock = clock
@@ -65,9 +69,10 @@ class Trainer:
         self._log = RunLog(directory, resume_at_updates=self.learner.updates)
         self._resumed_at = clock()
         self._last_checkpoint = clock()
+        self._started_at, self._share_at_start = clock(), self.learner.share_done()
 
     def run(self) -> None:
-        """Trains to the configured number of iterations; Ctrl-C saves and ends cleanly.
+        """Trains to the configured number of iterations or environment steps; Ctrl-C saves and ends cleanly.
 
         Raises:
             TrainingDivergedError: Naming the loss that was not finite; the last checkpoint is kept.
@@ -75,21 +80,21 @@ class Trainer:
         config, learner = self.config, self.learner
         with progress_bar() as bar:
             task = bar.add_task(
-                config.family, total=config.iterations, completed=self.progress["iteration"], scores=""
+                config.family, total=1000, completed=round(1000 * learner.share_done()), pace="", scores=""
             )
             try:
                 if self.progress["iteration"] == 0:
                     learner.collect_initial()
-                while self.progress["iteration"] < config.iterations:
+                while not self._is_finished():
                     learner.collect()
-                    losses = self._learn()
+                    losses, pace = self._learn_and_time()
                     self.progress["iteration"] += 1
+                    bar.update(task, completed=round(1000 * learner.share_done()), pace=pace)
                     if self.progress["iteration"] % config.evaluation.every_iterations == 0:
                         scores = self._evaluate(losses)
                         bar.update(task, scores=scores)
                         if not bar.console.is_terminal:
-                            bar.console.print(scores)
-                    bar.update(task, completed=self.progress["iteration"])
+                            bar.console.print(f"{pace}  {scores}")
                     if self._clock() - self._last_checkpoint > self.checkpoint_every_s:
                         self.save()
             except KeyboardInterrupt:
@@ -98,6 +103,21 @@ class Trainer:
                 )
             self.save()
         self._log.close()
+
+    def _is_finished(self) -> bool:
+        budget = self.config.environment_steps
+        if budget is not None:
+            return self.learner.env_steps >= budget
+        return bool(self.progress["iteration"] >= self.config.iterations)
+
+    def _learn_and_time(self) -> tuple[dict[str, float], str]:
+        """One iteration's updates and how the run is getting on: steps, updates per second, time left."""
+        started = self._clock()
+        losses = self._learn()
+        rate = self.config.updates_per_iteration / max(self._clock() - started, 1e-9)
+        done = self.learner.share_done()
+        per_share_min = (self._clock() - self._started_at) / 60.0 / max(done - self._share_at_start, 1e-9)
+        return losses, pace_line(self.learner.env_steps, rate, per_share_min * (1.0 - done))
 
     def save(self) -> None:
         """Writes the checkpoint."""
@@ -148,7 +168,7 @@ class Trainer:
         )
         self._keep_best(scores)
         return (
-            f"steps {learner.env_steps:,}  return {scores['return_first']:.1f} -> {scores['return_adapted']:.1f}  "
+            f"return {scores['return_first']:.1f} -> {scores['return_adapted']:.1f}  "
             f"solved {scores['success_first']:.2f} -> {scores['success_adapted']:.2f}"
         )
 

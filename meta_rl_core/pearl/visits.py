@@ -36,9 +36,11 @@ class ContextDraw(NamedTuple):
 class RelabelledReplay:
     """Every transition serves every task; contexts come from recent visits."""
 
-    def __init__(self, spec: FamilySpec, capacity: int, window: int) -> None:
+    def __init__(
+        self, spec: FamilySpec, capacity: int, window: int, device: str | torch.device = "cpu"
+    ) -> None:
         """Keeps the newest `window` visits as sources of context."""
-        self.store = TransitionStore(spec, capacity)
+        self.store = TransitionStore(spec, capacity, device)
         self.window = window
         self.tasks: list[int] = []
         self.episodes: list[list[Index]] = []

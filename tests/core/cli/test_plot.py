@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from meta_rl_core.cli.main import main
-from meta_rl_core.cli.plot import combine, read_progress
+from meta_rl_core.cli.plot import combine, read_control, read_progress
 
 HEADER = (
     "env_steps,wall_s,return_first,return_adapted,sparse_first,sparse_adapted,success_first,success_adapted"
@@ -75,3 +75,16 @@ def test_runs_that_cannot_be_drawn_say_what_is_wrong(tmp_path: Path) -> None:
     result = call(make_run(tmp_path / "good", 2), "--out", tmp_path / "curves.xyz")
     assert result.exit_code == 2
     assert "could not be written" in result.stderr
+
+
+def test_runs_that_were_told_the_task_become_a_curve_of_their_own(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    learner, oracle = (make_run(tmp_path / name, 3) for name in ("learner", "oracle"))
+    (oracle / "config.yaml").write_text("family: line\ncontrol: oracle\n")
+    assert (read_control(learner), read_control(oracle)) == ("none", "oracle")
+    picture = tmp_path / "curves.svg"
+    for runs, shown in (((learner,), False), ((oracle,), True), ((learner, oracle), True)):
+        assert call(*runs, "--out", picture).exit_code == 0
+        assert ("oracle (told the task)" in picture.read_text()) == shown
+    (oracle / "config.yaml").write_text("control: [")
+    assert call(oracle, "--out", picture).exit_code == 2

@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tries a family for a few steps before a run begins, so that a broken contract is told at once and by name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meta_rl_core.errors import ContractError
+from meta_rl_core.tasks import Array, TaskFamily
+
+STEPS = 3
+_VISIBLE_DIFFERENCE = 1e-6
+
+
+def check_family(family: TaskFamily) -> None:
+    """Lets two worlds of different tasks, but one seed and one sequence of actions, run for a few steps.
+
+    Raises:
+        ContractError: If shapes or types are wrong, a reward or an observation is not finite, or the task shows in
+            what it must be hidden in.
+    """
+    spec = family.spec
+    tasks = _two_tasks(family)
+    worlds = family.make_worlds(2)
+    observation = worlds.reset(tasks, np.zeros(2, dtype=np.int64))
+    _expect(family, "observation of reset()", observation, (2, spec.observation_dim))
+    _expect_hidden(family, "the observation of reset()", observation)
+    generator = np.random.Generator(np.random.PCG64(0))
+    for _ in range(STEPS):
+        actions = np.repeat(generator.uniform(-1.0, 1.0, size=(1, spec.action_dim)), 2, axis=0)
+        result = worlds.step(actions)
+        _expect(family, "observation of step()", result.observation, (2, spec.observation_dim))
+        _expect(family, "signals of step()", result.signals, (2, len(spec.signal_names)))
+        _expect(family, "terminal of step()", result.terminal, (2,))
+        _expect_hidden(family, "the observation of step()", result.observation)
+        _expect_hidden(family, "the signals of step()", result.signals)
+        judged = family.reward_model.judge(result.signals, actions, tasks)
+        for name in ("reward", "sparse_reward", "error", "success"):
+            _expect(family, f"{name} of judge()", getattr(judged, name), (2,))
+
+
+def _two_tasks(family: TaskFamily) -> Array:
+    """Two training tasks that differ in all that is hidden and agree in what is meant to be seen, shape (2, K)."""
+    spec = family.spec
+    tasks = np.asarray(family.training_tasks())
+    if tasks.ndim != 2 or not len(tasks) or tasks.shape[1] != len(spec.task_names):
+        raise ContractError(
+            f"training_tasks() of {spec.name!r} must have shape (n, {len(spec.task_names)}), one column per task name, "
+            f"and at least one row; got {tasks.shape}"
+        )
+    if not np.isfinite(tasks).all():
+        raise ContractError(f"training_tasks() of {spec.name!r} holds NaN or infinity")
+    pair = np.array(tasks[[0, -1]], dtype=np.float64)
+    visible = [name in spec.visible_task_names for name in spec.task_names]
+    pair[1, visible] = pair[0, visible]
+    return pair
+
+
+def _expect(family: TaskFamily, what: str, values: Any, shape: tuple[int, ...]) -> None:
+    got: NDArray[Any] = np.asarray(values)
+    if got.shape != shape:
+        raise ContractError(
+            f"{what} of {family.spec.name!r} must have shape {shape} for two worlds, got {got.shape}"
+        )
+    if not np.isfinite(got).all():
+        raise ContractError(f"{what} of {family.spec.name!r} holds NaN or infinity: {got.tolist()}")
+
+
+def _expect_hidden(family: TaskFamily, where: str, values: Array) -> None:
+    """The same start and the same actions must look the same whatever the hidden task, unless it moves the body."""
+    if family.changes_dynamics:
+        return
+    different = np.flatnonzero(np.abs(values[0] - values[1]) > _VISIBLE_DIFFERENCE)
+    if len(different):
+        raise ContractError(
+            f"{where} of {family.spec.name!r} differs between two tasks at elements {different.tolist()} though seed "
+            "and actions are the same: the task must be hidden. Leave it out, name it in visible_task_names, or set "
+            "changes_dynamics if it changes how worlds move"
+        )

@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What `pitaya train` refuses before anything starts, and what it says while it runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from click.testing import CliRunner
+
+from meta_rl_core.cli.main import main
+from meta_rl_core.errors import InvalidValueError
+from meta_rl_core.pearl.device import checked_device
+
+TINY = (
+    *("--set", "updates_per_iteration=2", "--set", "meta_batch=2", "--set", "batch_size=4"),
+    *("--set", "evaluation={tasks: 2, episodes: 3, exploration_episodes: 1}"),
+)
+
+
+def train(*arguments: str) -> tuple[int, str]:
+    result = CliRunner().invoke(main, ["train", *arguments])
+    return result.exit_code, " ".join(result.output.split())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("cheetah-velocity",), "unknown task family 'cheetah-velocity'; known:"),
+        (("point-robot", "--preset", "slow"), "'slow' is not one of 'paper', 'fast'"),
+        (("point-robot", "--device", "tpu"), "'tpu' is not one of 'cpu', 'cuda'"),
+        (("point-robot", "--steps", "0"), "0 is not in the range x>=1"),
+        (("point-robot", "--steps", "9", "--iterations", "9"), "both say when to end"),
+        (("point-robot", "--set", "discount=2"), "discount must lie in (0.0, 1.0], got 2"),
+        (("point-robot", "--set", "no_such=2"), "--set wants NAME=VALUE"),
+        (("point-robot", "--set", "deterministic_latent=true"), "option of the published update"),
+    ],
+)
+def test_wrong_words_are_refused_with_what_would_be_right(arguments: tuple[str, ...], said: str) -> None:
+    code, output = train(*arguments)
+    assert code == 2
+    assert said in output
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a CUDA device")
+def test_a_missing_cuda_device_is_a_clear_error() -> None:
+    code, output = train("point-robot", "--device", "cuda")
+    assert code == 2
+    assert "finds no CUDA device here; use --device cpu" in output
+
+
+def test_an_unknown_device_is_refused() -> None:
+    with pytest.raises(InvalidValueError, match="one of cpu, cuda; got 'tpu'"):
+        checked_device("tpu")
+
+
+def test_a_budget_of_steps_ends_the_run_and_the_output_shows_how_it_gets_on(tmp_path: Path) -> None:
+    # 80 tasks x 10 episodes x 20 steps at first, 20 x 10 x 20 in the one iteration that follows.
+    code, output = train("point-robot", "--steps", "16001", "--out", str(tmp_path / "run"), *TINY)
+    assert code == 0, output
+    assert "20,000 steps" in output
+    assert "updates/s 0 min left return" in output
+    assert " -> " in output
+    assert "environment_steps: 16001" in (tmp_path / "run" / "config.yaml").read_text()
