@@ -16,8 +16,17 @@ from meta_rl_core.runtime.strict_json import canonical_json, parse_json
 LARGEST_STATE_BYTES = 1 << 20
 
 
-def write_state(path: str | Path, state: Mapping[str, Any]) -> None:
+PREVIOUS = ".previous"
+"""Added to the name of the file that was replaced last."""
+
+
+def write_state(path: str | Path, state: Mapping[str, Any], *, keep_previous: bool = False) -> None:
     """Replaces the file at `path` by the state, durably.
+
+    Args:
+        path: The file.
+        state: A JSON object.
+        keep_previous: Whether the file that is replaced stays, with `PREVIOUS` added to its name.
 
     Raises:
         InvalidValueError: If the state is not plain JSON, or the file cannot be written; an old file stays.
@@ -31,6 +40,8 @@ def write_state(path: str | Path, state: Mapping[str, Any]) -> None:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
+            if keep_previous and target.is_file():
+                _keep(target)
             os.replace(temporary, target)
         except BaseException:
             Path(temporary).unlink(missing_ok=True)
@@ -42,6 +53,14 @@ def write_state(path: str | Path, state: Mapping[str, Any]) -> None:
             os.close(directory)
     except OSError as error:
         raise InvalidValueError(f"the state could not be written to {target}: {error}") from error
+
+
+def _keep(target: Path) -> None:
+    """Gives a file a second name, so that at any moment there is a whole file under the first one."""
+    second = target.with_name(f".{target.name}{PREVIOUS}-{os.getpid()}")
+    second.unlink(missing_ok=True)
+    os.link(target, second, follow_symlinks=False)
+    os.replace(second, target.with_name(target.name + PREVIOUS))
 
 
 def read_state_file(path: str | Path) -> dict[str, Any]:

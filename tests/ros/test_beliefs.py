@@ -61,12 +61,12 @@ def test_a_saved_belief_comes_back_to_the_bit_and_is_gone_after_a_reset(
     ("content", "said"),
     [
         (None, "cannot read belief"),
-        ("", "is not JSON"),
-        ("[1, 2]", "must hold a JSON object"),
+        ("", "not valid JSON"),
+        ("[1, 2]", "must be a JSON object"),
         ("{}", "state_version"),
-        ('{"state_version": NaN}', "got nan"),
-        ("[" * 100_000, "is not JSON"),
-        (" " * 2_000_000, "larger than"),
+        ('{"state_version": NaN}', "NaN is not allowed"),
+        ("[" * 100_000, "not valid JSON"),
+        (" " * 2_000_000, "more than the allowed"),
     ],
 )
 def test_a_file_that_is_no_belief_is_refused_and_changes_nothing(

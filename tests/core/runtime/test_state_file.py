@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,6 +21,48 @@ def test_a_state_is_read_back_to_the_bit(tmp_path: Path) -> None:
     write_state(tmp_path / "state.json", state)
     assert repr(read_state_file(tmp_path / "state.json")) == repr(state)
     assert os.listdir(tmp_path) == ["state.json"]
+
+
+def test_the_file_that_was_replaced_last_can_be_kept(tmp_path: Path) -> None:
+    path = tmp_path / "state.json"
+    for count in range(4):
+        write_state(path, {"count": count}, keep_previous=True)
+    assert read_state_file(path) == {"count": 3}
+    assert read_state_file(tmp_path / "state.json.previous") == {"count": 2}
+    assert sorted(os.listdir(tmp_path)) == ["state.json", "state.json.previous"]
+
+
+def test_at_every_failing_call_the_file_is_whole_and_so_is_the_one_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, calls = tmp_path / "state.json", ("fsync", "link", "replace", "open")
+    failed = 0
+    for which in range(10):
+        write_state(path, {"old": 0}, keep_previous=True)
+        write_state(path, {"old": 1}, keep_previous=True)
+        left = iter(range(which, -1, -1))
+        with monkeypatch.context() as patched:
+            for name in calls:
+                patched.setattr(os, name, failing(getattr(os, name), left))
+            try:
+                write_state(path, {"new": 1}, keep_previous=True)
+            except InvalidValueError:
+                failed += 1
+        assert read_state_file(path) in ({"old": 1}, {"new": 1})
+        assert read_state_file(tmp_path / "state.json.previous") in ({"old": 0}, {"old": 1})
+    # mkstemp's open, fsync, link, two renames, open and fsync of the folder.
+    assert failed == 7
+
+
+def failing(call: Callable[..., Any], left: Iterator[int]) -> Callable[..., Any]:
+    """The call, until the count is used up; then it fails once."""
+
+    def counted(*given: Any, **named: Any) -> Any:
+        if next(left, -1) == 0:
+            raise OSError("power cut")
+        return call(*given, **named)
+
+    return counted
 
 
 def test_a_state_that_cannot_be_written_leaves_the_old_one(tmp_path: Path) -> None:

@@ -1,17 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Beliefs on disk: JSON, written whole or not at all, read with care."""
+"""Beliefs on disk: JSON, written whole or not at all, the one before kept, read with care."""
 
 from __future__ import annotations
 
-import json
-import os
-import tempfile
 from pathlib import Path
 
 from meta_rl_core.errors import InvalidValueError
 from meta_rl_core.runtime.adapter import Adapter
-
-LARGEST_BYTES = 1 << 20
+from meta_rl_core.runtime.state_file import PREVIOUS, read_state_file, write_state
 
 
 def save_belief(adapter: Adapter, path: str) -> None:
@@ -21,21 +17,10 @@ def save_belief(adapter: Adapter, path: str) -> None:
         InvalidValueError: If the file cannot be written.
     """
     target = _target(path)
-    text = json.dumps(adapter.save(), indent=1, sort_keys=True, allow_nan=False) + "\n"
-    temporary = None
     try:
-        with tempfile.NamedTemporaryFile(
-            "w", dir=target.parent, prefix=f".{target.name}.", delete=False, encoding="utf-8"
-        ) as file:
-            temporary = file.name
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, target)
-    except OSError as error:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
-        raise InvalidValueError(f"cannot write belief {target}: {error.strerror or error}") from error
+        write_state(target, adapter.save(), keep_previous=True)
+    except InvalidValueError as error:
+        raise InvalidValueError(f"cannot write belief: {error}") from error
 
 
 def load_belief(adapter: Adapter, path: str) -> None:
@@ -47,18 +32,11 @@ def load_belief(adapter: Adapter, path: str) -> None:
     """
     target = _target(path)
     try:
-        with target.open("rb") as file:
-            data = file.read(LARGEST_BYTES + 1)
-    except OSError as error:
-        raise InvalidValueError(f"cannot read belief {target}: {error.strerror or error}") from error
-    if len(data) > LARGEST_BYTES:
-        raise InvalidValueError(f"belief {target} is larger than {LARGEST_BYTES} bytes")
-    try:
-        saved = json.loads(data.decode("utf-8"))
-    except (UnicodeDecodeError, ValueError, RecursionError) as error:
-        raise InvalidValueError(f"belief {target} is not JSON: {error}") from error
-    if not isinstance(saved, dict):
-        raise InvalidValueError(f"belief {target} must hold a JSON object, got {type(saved).__name__}")
+        saved = read_state_file(target)
+    except InvalidValueError as error:
+        previous = target.with_name(target.name + PREVIOUS)
+        hint = f"; the one before it is {previous}" if previous.is_file() else ""
+        raise InvalidValueError(f"cannot read belief: {error}{hint}") from error
     adapter.restore(saved)
 
 
