@@ -28,3 +28,7 @@ class BringUpError(PitayaError):
 
 class RecordingError(PitayaError):
     """A recording that cannot be written or read."""
+
+
+class SecurityError(PitayaError):
+    """Security was asked for and cannot be had, or a policy file that must not be used."""

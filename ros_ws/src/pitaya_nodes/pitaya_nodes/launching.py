@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+import os
 import time
 from typing import Any
 
 from pitaya_nodes.bringup import MANAGER, BringUp, NodeSpec, find_bringup, manager_of
 from pitaya_nodes.restarts import RESPAWN_DELAY_S, RestartBudget, stays_down
+from pitaya_nodes.security import enclave_arguments
 
 
 def describe(name: str) -> Any:
@@ -82,6 +84,7 @@ def _node(spec: NodeSpec) -> Any:
         namespace=spec.namespace,
         parameters=[dict(spec.parameters)] if spec.parameters else [],
         remappings=list(spec.remappings.items()),
+        ros_arguments=enclave_arguments(spec.name, os.environ),
         output="screen",
     )
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from typing import Any
 
@@ -18,9 +19,10 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile
 
-from pitaya_nodes.errors import BringUpError
+from pitaya_nodes.errors import BringUpError, SecurityError
 from pitaya_nodes.parameters import Setting, declare_settings
 from pitaya_nodes.patient_call import RESEND_S, call_until_answered
+from pitaya_nodes.security import check_security
 
 SETTINGS = (
     Setting("nodes", Parameter.Type.STRING_ARRAY, "Names of the managed nodes, in the order of activation."),
@@ -111,15 +113,16 @@ class LifecycleManager(Node):
 
 def main() -> int:
     """Entry point."""
-    rclpy.init()
     manager: LifecycleManager | None = None
     try:
+        check_security(os.environ)
+        rclpy.init()
         manager = LifecycleManager()
         manager.bring_up()
     except BringUpError as error:
         rclpy.logging.get_logger("lifecycle_manager").fatal(str(error))
         return 1
-    except InvalidParameterValueException as error:
+    except (InvalidParameterValueException, SecurityError) as error:
         rclpy.logging.get_logger("lifecycle_manager").fatal(str(error))
         return 2
     except (KeyboardInterrupt, ExternalShutdownException):

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -20,6 +21,7 @@ from meta_rl_core.errors import PitayaError
 from pitaya_nodes.diagnostics import Diagnostics
 from pitaya_nodes.parameters import Setting, declare_settings
 from pitaya_nodes.polled import Polled
+from pitaya_nodes.security import check_security
 
 # A reader that does not fit says so itself; a handler here is one more thing to look at for every message.
 _NO_EVENTS = PublisherEventCallbacks(use_default_callbacks=False)
@@ -153,6 +155,11 @@ def run(make_node: Callable[[], Node], args: list[str] | None = None) -> int:
         make_node: Makes the node; called after rclpy has started.
         args: Command line, by default that of the process.
     """
+    try:
+        check_security(os.environ)
+    except PitayaError as error:
+        rclpy.logging.get_logger("pitaya").fatal(str(error))
+        return 2
     rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.ALL)
     node: Node | None = None
     try:

@@ -20,6 +20,7 @@ from ament_index_python.packages import PackageNotFoundError, get_package_prefix
 from pitaya_nodes.bringup import NodeSpec
 from pitaya_nodes.errors import BringUpError
 from pitaya_nodes.restarts import RESPAWN_DELAY_S, RestartBudget
+from pitaya_nodes.security import enclave_arguments
 
 INTERRUPT_GRACE_S = 15.0
 TERMINATE_GRACE_S = 5.0
@@ -149,6 +150,7 @@ class ProcessGroup:
 
     def _command(self, spec: NodeSpec) -> list[str]:
         command = [*_executable(spec), "--ros-args", "-r", f"__node:={spec.name}"]
+        command += enclave_arguments(spec.name, self._environment)
         if spec.namespace:
             command += ["-r", f"__ns:=/{spec.namespace.strip('/')}"]
         for source, target in spec.remappings.items():

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ from pitaya_nodes.errors import BringUpError
 from pitaya_nodes.interrupts import Interrupts
 from pitaya_nodes.processes import Child, ProcessGroup
 from pitaya_nodes.restarts import stays_down
+from pitaya_nodes.security import check_security
 
 POLL_S = 0.1
 
@@ -29,6 +31,7 @@ def up(name: str, arguments: Sequence[str], show_args: bool, logs: Path | None) 
     NAME is a file in the installed config/bringup without its ending, or a path to such a file. A node that may be
     started again is, three times a minute at most. Exit status 0 after Ctrl-C, not 0 if a node refuses or stays down.
     """
+    check_security(os.environ)
     bringup = find_bringup(name)
     if show_args:
         show_arguments(bringup)

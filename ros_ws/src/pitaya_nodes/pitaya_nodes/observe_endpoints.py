@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Starts every node of the simulated bring-up, looks at what each has open, and writes it down as security policy.
+
+python -m pitaya_nodes.observe_endpoints config/security/pitaya.policy.xml
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+
+from pitaya_nodes.adapt_client import AdaptClient, ros_context
+from pitaya_nodes.bringup import MANAGER, find_bringup, manager_of
+from pitaya_nodes.domain import ReservedDomain
+from pitaya_nodes.errors import BringUpError
+from pitaya_nodes.interrupts import Interrupts
+from pitaya_nodes.processes import ProcessGroup
+from pitaya_nodes.security_policy import Endpoints, endpoints_of, write_policy
+
+CLIENT, NOBODY = "adapt_client", "nobody"
+PATIENCE_S, QUIET_S = 60.0, 3.0
+
+
+def observe(
+    folder: Path, arguments: Mapping[str, str] | None = None, bring_up: str = "dclaw_sim"
+) -> dict[str, Endpoints]:
+    """What each node has open: those of the bring-up with its recorder, lifecycle manager and command-line client.
+
+    Args:
+        folder: An empty folder for logs, recording and journal.
+        arguments: Further arguments of the bring-up file.
+        bring_up: Its name or path.
+
+    Raises:
+        BringUpError: If a node does not start.
+    """
+    domain = ReservedDomain()
+    environment = {"ROS_DOMAIN_ID": str(domain.number), "ROS_LOG_DIR": str(folder)}
+    given = {"record": "true", "out": str(folder), "journal": str(folder / "journal"), **(arguments or {})}
+    specs = find_bringup(bring_up).resolve(given)
+    try:
+        with ProcessGroup(environment, folder) as group, ros_context(domain.number) as context:
+            for spec in specs:
+                group.start(spec)
+            if group.children[-1].process.wait(PATIENCE_S) != 0:
+                raise BringUpError(f"the nodes did not become active: {group.children[-1].log_tail()}")
+            # A manager that waits for a node which never comes can be looked at in peace.
+            group.start(manager_of([NOBODY], ""))
+            client = AdaptClient(context, Interrupts())
+            names = [CLIENT, *(spec.name for spec in specs)]
+            nodes = _wait_until_quiet(client, names)
+            client.destroy_node()
+    finally:
+        domain.close()
+    managed = next(spec.parameters["nodes"] for spec in specs if spec.name == MANAGER)
+    return {**nodes, MANAGER: _managing(nodes[MANAGER], managed)}
+
+
+def _wait_until_quiet(observer: Node, names: list[str]) -> dict[str, Endpoints]:
+    spinner = SingleThreadedExecutor(context=observer.context)
+    spinner.add_node(observer)
+    nodes: dict[str, Endpoints] = {}
+    changed_s = started_s = time.monotonic()
+    while time.monotonic() - changed_s < QUIET_S or any(not nodes[name].publish for name in names):
+        if time.monotonic() - started_s > PATIENCE_S:
+            raise BringUpError(f"not all of {', '.join(names)} were discovered within {PATIENCE_S:g} s")
+        spinner.spin_once(timeout_sec=0.1)
+        known = {name for name, _ in observer.get_node_names_and_namespaces()}
+        seen = {name: endpoints_of(observer, name) if name in known else Endpoints() for name in names}
+        if seen != nodes:
+            nodes, changed_s = seen, time.monotonic()
+    return nodes
+
+
+def _managing(waiting: Endpoints, managed: list[str]) -> Endpoints:
+    """The endpoints of a manager that has gone through all its nodes."""
+    asked = {f"/{name}/{service}" for name in managed for service in ("change_state", "get_state")}
+    return Endpoints(waiting.publish, waiting.subscribe, waiting.reply, frozenset(asked))
+
+
+def main() -> int:
+    """Entry point."""
+    if len(sys.argv) != 2:
+        print(f"usage: python -m {__spec__.name} FILE", file=sys.stderr)
+        return 2
+    with tempfile.TemporaryDirectory() as folder:
+        policy = write_policy(observe(Path(folder)))
+    Path(sys.argv[1]).write_text(policy, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
