@@ -72,7 +72,11 @@ def pitaya(repository: Path, *arguments: str) -> str:
     done = subprocess.run(
         [sys.executable, "-c", code, *arguments],
         cwd=repository,
-        env={**os.environ, "PYTHONPATH": f"{repository}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"},
+        env={
+            **os.environ,
+            "PYTHONPATH": f"{repository}{os.pathsep}{os.environ.get('PYTHONPATH', '')}",
+            "PITAYA_PACKAGES": "examples",
+        },
         capture_output=True,
         text=True,
         timeout=300,

@@ -65,7 +65,7 @@ def evaluate(
 
     protocol = Protocol(episodes, exploration_episodes, sampling, seed)  # type: ignore[arg-type]
     policy = load_bundle(bundle)
-    family = load_family(policy.manifest.family)
+    family = load_family(policy.manifest.family, from_file=True)
     started = time.monotonic()
     result = evaluate_bundle(policy, family, family.heldout_tasks(tasks, seed), protocol)
     scores = {**report_scores(policy, result, protocol), "wall_s": time.monotonic() - started}

@@ -48,7 +48,7 @@ class RewardNode(ManagedNode):
         name = self.value("reward_model") or (bundle.manifest.reward.model if bundle else "")
         if not name:
             raise InvalidValueError("give parameter bundle or reward_model: no reward model is named")
-        self._model = load_reward(name)
+        self._model = load_reward(name, from_file=not self.value("reward_model"))
         # The action is not measured: a model that reads it turns this NaN into a NaN reward and is refused.
         self._action = np.full(bundle.manifest.action_dim if bundle else 0, np.nan)
         if bundle is not None:
