@@ -49,11 +49,19 @@ _TOPICS = {_POLICY: ("joint_states", "executed_command"), _BARE: ("bare/states",
 
 @dataclass(frozen=True)
 class Setting:
-    """How much is measured: `blocks` blocks of `block_messages` messages through each of the two chains."""
+    """How much is measured: `blocks` blocks of `block_messages` messages through each of the two chains.
+
+    Attributes:
+        blocks: Number of blocks.
+        block_messages: Messages per block.
+        warm_up_messages: Messages that are not measured.
+        journal: Whether the policy node keeps its journal, as it does when brought up.
+    """
 
     blocks: int = 32
     block_messages: int = 100
     warm_up_messages: int = 100
+    journal: bool = True
 
 
 class Driver(Node):
@@ -160,7 +168,7 @@ def measure(setting: Setting, bundle: Path) -> dict[str, Any]:
         environment = {"ROS_DOMAIN_ID": str(domain.number), "ROS_LOG_DIR": folder}
         try:
             with ProcessGroup(environment, Path(folder)) as group:
-                _start(group, fast)
+                _start(group, fast, str(Path(folder, "journal")) if setting.journal else "")
                 with ros_context(domain.number) as context:
                     driver = Driver(context, load_bundle(fast).robot.joint_names)
                     return _measure(setting, driver, group)
@@ -168,15 +176,18 @@ def measure(setting: Setting, bundle: Path) -> dict[str, Any]:
             domain.close()
 
 
-def _start(group: ProcessGroup, bundle: Path) -> None:
-    managed = ["command_gate", "policy_node"]
-    for name in managed:
-        group.start(NodeSpec(name, "pitaya_nodes", name, parameters={"bundle": str(bundle)}))
+def _start(group: ProcessGroup, bundle: Path, journal: str) -> None:
+    managed = {
+        "command_gate": {"bundle": str(bundle)},
+        "policy_node": {"bundle": str(bundle), "journal": journal},
+    }
+    for name, given in managed.items():
+        group.start(NodeSpec(name, "pitaya_nodes", name, parameters=given))
     (states, executed), between = _TOPICS[_BARE], "bare/command"
     relays = {"bare_policy": ("state", states, between), "bare_gate": ("command", between, executed)}
     for name, arguments in relays.items():
         group.start_command(name, [sys.executable, "-m", "benchmarks.bare_relay", *arguments])
-    parameters = {"nodes": managed}
+    parameters = {"nodes": list(managed)}
     manager = group.start(
         NodeSpec("lifecycle_manager", "pitaya_nodes", "lifecycle_manager", parameters=parameters)
     )
@@ -216,6 +227,7 @@ def summarize(driver: Driver, setting: Setting, cpu_s: dict[str, float]) -> dict
     busy_s = setting.blocks * setting.block_messages / RATE_HZ
     return {
         "benchmark": "control_path",
+        "journal": setting.journal,
         "rate_hz": RATE_HZ,
         "messages": len(driver.sent[_POLICY]),
         "blocks": setting.blocks,
@@ -262,9 +274,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.control_path", description=__doc__)
     parser.add_argument("--json", type=Path, help="file for the report; printed if absent")
     parser.add_argument("--bundle", type=Path, default=Path("policies/dclaw-turn"), help="policy bundle")
+    parser.add_argument("--no-journal", action="store_true", help="without the policy node's journal")
     parser.add_argument("--blocks", type=int, default=Setting.blocks, help="blocks of 100 messages per chain")
     options = parser.parse_args(arguments)
-    results = measure(Setting(blocks=options.blocks), options.bundle)
+    results = measure(Setting(blocks=options.blocks, journal=not options.no_journal), options.bundle)
     write_report(options.json, results)
     keys = (
         "median_ratio",
