@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import tempfile
 import time
@@ -15,8 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.report import describe_machine
-from tests.faults.report import Result, write_json, write_markdown
-from tests.faults.rows import NOT_COVERED, SIZES, Row, find
+from tests.faults.report import Result, markdown, update
+from tests.faults.rows import SIZES, Row, find
 from tests.faults.tally import Tally
 
 
@@ -58,7 +57,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--markdown", type=Path, default=Path("build/fault_report.md"), help="the table")
     options = parser.parse_args(arguments)
-    load = os.getloadavg()[0]
     results = []
     for rows in grouped(find(options.rows), options.size):
         found = run_rows(rows, rows[0].count(options.size), options.seed)
@@ -68,14 +66,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         command = "make fault-report" + (" QUICK=1" if options.size == "quick" else "")
         about = {
             "command": command if options.size != "short" else "python -m tests.faults --size short",
-            "size": options.size,
             "seed": options.seed,
-            "load_at_start": load,
             "machine": describe_machine(),
         }
         # After every row, so that a run that is cut short leaves what it found.
-        write_json(options.json, results, NOT_COVERED, about)
-        write_markdown(options.markdown, results, NOT_COVERED, about)
+        report = update(options.json, found, about)
+        options.markdown.parent.mkdir(parents=True, exist_ok=True)
+        options.markdown.write_text(markdown(report), encoding="utf-8")
     print(f"written: {options.json}, {options.markdown}")
     return 0 if all(result.tally.held for result in results) else 1
 

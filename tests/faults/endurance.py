@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Row 17: many hours at 10 Hz. `python -m tests.faults.endurance --hours 8` drives real processes in real time."""
+"""Row 17: many hours at 10 Hz in virtual time; `make soak` runs real processes for real hours."""
 
 from __future__ import annotations
 
@@ -101,9 +101,9 @@ def _tick(core: Core, reading: JointReading, reward: float) -> None:
     core.episode.absorb()
 
 
-def slope_per_hour(samples: list[tuple[int, float]]) -> float:
+def slope_per_hour(samples: list[tuple[int, float]], warm_up_share: float = _WARM_UP_SHARE) -> float:
     """Least-squares slope of memory over ticks after the warm-up [MiB per 36,000 ticks]."""
-    late = np.array(samples[int(_WARM_UP_SHARE * len(samples)) :])
+    late = np.array(samples[int(warm_up_share * len(samples)) :])
     if len(late) < 2:
         return 0.0
     return float(np.polyfit(late[:, 0], late[:, 1], 1)[0] * TICKS_PER_HOUR)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from lifecycle_msgs.msg import Transition
-from pitaya_msgs.msg import JointCommand, PolicyStatus, TaskBelief
+from pitaya_msgs.msg import GateStatus, JointCommand, PolicyStatus, TaskBelief
 from sensor_msgs.msg import JointState
 
 from pitaya_nodes import convert, qos
@@ -32,6 +32,7 @@ _HEARD = {
     "joint_states": (JointState, qos.EVERY_STATE),
     "joint_command": (JointCommand, qos.PAIRED),
     "executed_command": (JointCommand, qos.PAIRED),
+    "command_gate/status": (GateStatus, qos.LATCHED),
     "policy_node/belief": (TaskBelief, qos.BELIEF),
     "policy_node/status": (PolicyStatus, qos.LATCHED),
 }
@@ -60,13 +61,18 @@ class Live(Graph):
     def __init__(self, domain: int, folder: Path) -> None:
         """Prepares, starting nothing."""
         self.folder = folder
-        environment = {"ROS_DOMAIN_ID": str(domain), "ROS_LOG_DIR": str(folder)}
-        self.processes = ProcessGroup(environment, folder)
+        self.environment = {"ROS_DOMAIN_ID": str(domain), "ROS_LOG_DIR": str(folder)}
+        self.processes = ProcessGroup(self.environment, folder)
         self.probe = Probe(domain, {})
         self.heard: dict[str, list[Sent]] = defaultdict(list)
         for topic, (kind, profile) in _HEARD.items():
             self.probe.create_subscription(kind, topic, self._ear(topic), profile)
         self.remappings: Mapping[str, Mapping[str, str]] = {}
+
+    def also(self, environment: Mapping[str, str]) -> None:
+        """Gives the processes that are yet to be started further variables."""
+        self.environment |= environment
+        self.processes = ProcessGroup(self.environment, self.folder)
 
     def _ear(self, topic: str) -> Callable[[Any, Any], None]:
         def hear(message: Any, info: Any) -> None:
@@ -148,6 +154,13 @@ def graph(
             chosen["bundle"] = str(make_random_bundle(folder / "policy").path)
         live.up({**STEADY, **(settings or {})}, **chosen)
         yield live
+    except TimeoutError as error:
+        told = [
+            f"{topic} {live.last(topic).message.mode}: {live.last(topic).message.reason}"
+            for topic in ("policy_node/status", "command_gate/status")
+            if live.heard[topic]
+        ]
+        raise TimeoutError(f"{error}; last told: {'; '.join(told)}") from error
     finally:
         for child in live.processes.children:
             if child.process.poll() is None:

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import rclpy
-from pitaya_msgs.msg import StampedReward
+from pitaya_msgs.msg import JointCommand, StampedReward
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from sensor_msgs.msg import JointState
@@ -27,6 +27,7 @@ from pitaya_nodes import qos
 KINDS = {
     "SENSOR": (JointState, qos.EVERY_STATE, qos.STATE),
     "REWARD": (StampedReward, qos.PAIRED, qos.PAIRED),
+    "COMMAND": (JointCommand, qos.PAIRED, qos.PAIRED),
 }
 TOPIC = "chaos"
 _NEVER_S = 0.05
@@ -40,7 +41,7 @@ class Relay(Node):
         """Opens both ends.
 
         Args:
-            kind: SENSOR or REWARD.
+            kind: SENSOR, REWARD or COMMAND.
             source: Topic to read.
             target: Topic to write.
         """

@@ -1,16 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Writes the fault report as JSON and as Markdown."""
+"""Writes the fault report as JSON and as Markdown; a row that was not run again stays as it was."""
 
 from __future__ import annotations
 
+import fcntl
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.faults.rows import Row, Uncovered
+from tests.faults.rows import NOT_COVERED, ROWS, Row, Uncovered
 from tests.faults.tally import Tally
+
+Fields = Mapping[str, Any]
+_NEVER_RUN = "no run so far"
 
 
 @dataclass(frozen=True)
@@ -21,8 +25,8 @@ class Result:
     tally: Tally
     seconds: float
 
-    def to_dict(self) -> dict[str, Any]:
-        """The row as a JSON object."""
+    def to_dict(self, machine: Fields) -> dict[str, Any]:
+        """The row as a JSON object; `machine` as `benchmarks.report.describe_machine` gives it."""
         tally, times = self.tally, self.tally.percentiles_ms()
         return {
             "row": self.row.number,
@@ -40,90 +44,106 @@ class Result:
             "not_reached": tally.unmet,
             "cause": self.row.cause if not tally.held else "",
             "seconds": round(self.seconds, 1),
+            "commit": machine["commit"],
+            "load_average": machine["load_average"][0],
+            "written": machine["measured"],
         }
 
 
-def write_json(
-    path: Path, results: Sequence[Result], missing: Sequence[Uncovered], about: dict[str, Any]
-) -> None:
-    """Writes everything that was counted and measured."""
-    rows = [result.to_dict() for result in results]
-    content = {**about, "rows": rows, "not_covered": [asdict(item) for item in missing]}
+def update(path: Path, results: Sequence[Result], about: Mapping[str, Any]) -> dict[str, Any]:
+    """Writes results into the report at `path`, beside those of rows that were not run, and gives the report."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    with path.with_suffix(".lock").open("w", encoding="utf-8") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # rows may be run side by side
+        rows = _merged(path, [result.to_dict(about["machine"]) for result in results])
+        report = {**about, "rows": rows, "not_covered": _uncovered_rows(rows)}
+        path.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    return report
 
 
-def write_markdown(
-    path: Path, results: Sequence[Result], missing: Sequence[Uncovered], about: dict[str, Any]
-) -> None:
-    """Writes the table that people read."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(markdown(results, missing, about), encoding="utf-8")
+def _merged(path: Path, new: Sequence[Fields]) -> list[Fields]:
+    """The rows in their order, those of the file replaced by new ones."""
+    old = json.loads(path.read_text(encoding="utf-8"))["rows"] if path.is_file() else []
+    known = {row["row"]: row for row in (*old, *new)}
+    return [known[row.number] for row in ROWS if row.number in known]
 
 
-def markdown(results: Sequence[Result], missing: Sequence[Uncovered], about: dict[str, Any]) -> str:
-    """The report as a page."""
-    machine = about["machine"]
+def _uncovered_rows(rows: Sequence[Fields]) -> list[Fields]:
+    run = {row["row"] for row in rows}
+    never = [Uncovered(row.number, row.fault, _NEVER_RUN) for row in ROWS if row.number not in run]
+    return [vars(item) for item in (*never, *NOT_COVERED)]
+
+
+def markdown(report: Mapping[str, Any]) -> str:
+    """The report as the page that people read."""
+    machine, rows, missing = report["machine"], report["rows"], report["not_covered"]
+    loads = [row["load_average"] for row in rows]
+    commits = sorted({row["commit"][:12] + row["commit"][40:] for row in rows})
     lines = [
         "# Fault report",
         "",
-        f"Written by `{about['command']}` on {machine['measured']}, commit `{machine['commit'][:12]}`: do not edit.",
+        f"Written by `{report['command']}`, last on {machine['measured']}, commit {', '.join(commits)}: do not edit.",
         "Each row injects a fault again and again and counts how often the promise was broken. The bound is the",
-        "largest failure rate that so many cases leave possible with 95 % confidence (exact binomial). Latencies are",
-        "in milliseconds. What is promised and what is not: [safety](safety.md).",
+        "largest failure rate that so many cases leave possible with 95 % confidence (exact binomial). Latencies",
+        "are in milliseconds. What is promised and what is not: [safety](safety.md).",
         "",
         f"Machine: {machine['cpu_model']}, {machine['cpus_usable']} cores, {machine['memory_gib']:g} GiB, "
-        f"{machine['system']}, Python {machine['python']}; no real-time kernel. "
-        f"Load average at start {about['load_at_start']:.1f}, at the end {machine['load_average'][0]:.1f}.",
+        f"{machine['system']}, Python {machine['python']}, no real-time kernel.",
+        f"Other programs ran beside it: load average {min(loads):.1f} to {max(loads):.1f} on "
+        f"{machine['cpus_usable']} cores, given for each row. A row in real time that was not held under a load",
+        "above the number of cores says what was reached there, not what an idle robot computer reaches.",
         "",
-        "| row | fault | promise | how | cases | failures | 95 % bound | p50 / p99 / max | held |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "| row | fault | promise | how | cases | failures | 95 % bound | p50 / p99 / max | load | held |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+        *(_line(row) for row in rows),
+        *(f"| {item['number']} | {item['fault']} | not covered | | 0 | | | | | no |" for item in missing),
+        "",
+        *_measured(rows),
+        *_missed(rows),
+        *_uncovered(missing),
     ]
-    lines += [_line(result) for result in results]
-    lines += [f"| {item.number} | {item.fault} | not covered | | 0 | | | | no |" for item in missing]
-    lines += ["", *_measured(results), *_missed(results), *_uncovered(missing)]
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _line(result: Result) -> str:
-    row, tally = result.row, result.tally
-    times = tally.percentiles_ms()
-    shown = "" if times is None else " / ".join(f"{value:.3g}" for value in times)
-    bound = f"{100 * tally.bound():.2g} %" if tally.cases else ""
+def _line(row: Fields) -> str:
+    times = row["latency_ms"]
+    shown = "" if times is None else " / ".join(f"{times[name]:.3g}" for name in ("p50", "p99", "max"))
+    bound = "" if row["upper_bound_95"] is None else f"{100 * row['upper_bound_95']:.2g} %"
+    held = "yes" if row["held"] else "**no**"
     return (
-        f"| {row.number} | {row.fault} | {row.promise} | {row.how} | {tally.cases:,} | {tally.failures:,} "
-        f"| {bound} | {shown} | {'yes' if tally.held else '**no**'} |"
+        f"| {row['row']} | {row['fault']} | {row['promise']} | {row['how']} | {row['cases']:,} "
+        f"| {row['failures']:,} | {bound} | {shown} | {row['load_average']:.0f} | {held} |"
     )
 
 
-def _measured(results: Sequence[Result]) -> list[str]:
-    shown = [result for result in results if result.tally.measured]
-    if not shown:
-        return []
-    lines = ["## Also measured", ""]
-    for result in shown:
-        figures = "; ".join(f"{name} {_number(value)}" for name, value in result.tally.measured.items())
-        lines.append(f"- Row {result.row.number}: {figures}.")
-    return [*lines, ""]
-
-
-def _missed(results: Sequence[Result]) -> list[str]:
+def _measured(rows: Sequence[Fields]) -> list[str]:
     lines = []
-    for result in results:
-        tally = result.tally
-        if tally.held and not tally.failures:
+    for row in rows:
+        if row["measured"]:
+            figures = "; ".join(f"{name} {_number(value)}" for name, value in row["measured"].items())
+            lines.append(f"- Row {row['row']}: {figures}.")
+    return ["## Also measured", "", *lines, ""] if lines else []
+
+
+def _missed(rows: Sequence[Fields]) -> list[str]:
+    lines = []
+    for row in rows:
+        if row["held"] and not row["failures"]:
             continue
-        lines += ["", f"### Row {result.row.number}", ""]
-        lines += [f"- {sentence}" for sentence in (*tally.unmet, *tally.complaints)]
-        if not tally.held and result.row.cause:
-            lines += ["", result.row.cause]
-    return ["## Figures not reached, and single failures", *lines, ""] if lines else []
+        lines += [f"### Row {row['row']}", ""]
+        lines += [f"- {sentence}" for sentence in (*row["not_reached"], *row["first_failures"])]
+        lines += ["", *([row["cause"], ""] if row["cause"] else [])]
+    return ["## Figures not reached, and single failures", "", *lines] if lines else []
 
 
-def _uncovered(missing: Sequence[Uncovered]) -> list[str]:
+def _uncovered(missing: Sequence[Fields]) -> list[str]:
     if not missing:
         return []
-    return ["## Not covered", "", *(f"- Row {item.number}, {item.fault}: {item.why}" for item in missing)]
+    return [
+        "## Not covered",
+        "",
+        *(f"- Row {item['number']}, {item['fault']}: {item['why']}" for item in missing),
+    ]
 
 
 def _number(value: Any) -> str:

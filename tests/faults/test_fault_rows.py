@@ -83,9 +83,9 @@ def test_the_page_names_what_was_missed_and_why() -> None:
         "python": "3.11",
         "load_average": [1.0],
     }
-    about = {"command": "make fault-report", "load_at_start": 0.5, "machine": machine}
-    page = markdown([Result(row, tally, 1.0)], [], about)
-    assert "| 1 | a fault | a promise | somehow | 2 | 1 | 97 % | 2 / 2.98 / 3 | **no** |" in page
+    rows = [Result(row, tally, 1.0).to_dict(machine)]
+    page = markdown({"command": "make x", "machine": machine, "rows": rows, "not_covered": []})
+    assert "| 1 | a fault | a promise | somehow | 2 | 1 | 97 % | 2 / 2.98 / 3 | 1 | **no** |" in page
     assert "- case 1: too late" in page
     assert "The machine is slow." in page
 
@@ -101,3 +101,5 @@ def test_the_command_writes_both_files(tmp_path: Path) -> None:
     written = json.loads(paths[0].read_text())
     assert [(row["row"], row["failures"], row["held"]) for row in written["rows"]] == [("3", 0, True)]
     assert "| 3 | joint names" in paths[1].read_text()
+    assert main(["--size", "short", "--rows", "6", "--json", str(paths[0]), "--markdown", str(paths[1])]) == 0
+    assert [row["row"] for row in json.loads(paths[0].read_text())["rows"]] == ["3", "6"]

@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rows 7 and 23: a robot that does not follow, and somebody else who commands it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from lifecycle_msgs.msg import Transition
+from pitaya_msgs.msg import GateStatus, JointCommand, PolicyStatus
+from rclpy.context import Context
+from rclpy.node import Node
+from std_msgs.msg import Float64MultiArray
+from std_srvs.srv import Trigger
+
+from pitaya_nodes import qos
+from tests.faults.bad_network import Chaos
+from tests.faults.live import Live, Sent, graph, tool
+from tests.faults.tally import Tally
+
+FOLLOWING_S, INTRUDER_S = 0.5, 1.0
+_PATIENT = {"policy_node": {"plant_timeout_s": 5.0, "reward_timeout_s": 1.0}}
+_TOPICS = (
+    ("executed_command", JointCommand),
+    ("forward_position_controller/commands", Float64MultiArray),
+    ("joint_command", JointCommand),
+)
+
+
+def dead_motors(cases: int, generator: np.random.Generator, folder: Path) -> Tally:
+    """Row 7: the gate's commands get lost on the way to the robot; each case is one loss in mid-episode."""
+    tally, pollution = Tally(), 0
+    settings = {**_PATIENT, "command_gate": {"use_sim_time": False, "consumer": "relay_plant_command"}}
+    remappings = {"sim_node": {"executed_command": "plant/command"}}
+
+    def start_relay(live: Live) -> None:
+        tool(live, "relay", "COMMAND", "executed_command", "plant/command")
+
+    with graph(folder, settings, remappings, start_relay) as live:
+        chaos = Chaos(live)
+        for index in range(cases):
+            goal = live.act(seed=index)
+            live.probe.spin(float(generator.uniform(0.5, 1.5)))
+            cut_ns = live.probe.get_clock().now().nanoseconds
+            chaos.do(cut=True)
+            fault = _await_fault(live, cut_ns, 5.0)
+            chaos.do()
+            complaint, latency_s = _judge(fault, _first_lost(live, cut_ns), FOLLOWING_S, "follow")
+            learnt = _learnt(live, cut_ns)
+            pollution = max(pollution, learnt)
+            if not complaint and learnt:
+                complaint = f"{learnt} transitions that were not executed entered the belief"
+            tally.case(complaint and f"loss {index}: {complaint}", latency_s=latency_s)
+            _clear(live, goal)
+    tally.measured = {"most transitions that entered the belief without having been executed": pollution}
+    return tally
+
+
+def _first_lost(live: Live, cut_ns: int) -> int:
+    """When the first command that the robot did not get was sent [ns]."""
+    return next((item.sent_ns for item in live.heard["executed_command"] if item.sent_ns > cut_ns), cut_ns)
+
+
+def _learnt(live: Live, cut_ns: int) -> int:
+    """Transitions in the belief whose command was sent after the cut; the step under way at the cut is not counted."""
+    lost = [item.stamp_ns for item in live.heard["executed_command"] if item.sent_ns > cut_ns + 10**8]
+    if not lost:
+        return 0
+    beliefs = [item for item in live.heard["policy_node/belief"] if item.sent_ns > cut_ns]
+    return sum(item.stamp_ns >= lost[0] for item in beliefs)
+
+
+def intruder(cases: int, generator: np.random.Generator, folder: Path) -> Tally:
+    """Row 23 a: a second publisher appears on one of the gate's topics while the hand moves."""
+    tally = Tally()
+    with graph(folder, _PATIENT) as live:
+        domain = live.probe.ros.get_domain_id()
+        for index in range(cases):
+            goal = live.act(seed=index)
+            live.probe.spin(float(generator.uniform(0.2, 1.0)))
+            topic, kind = _TOPICS[index % len(_TOPICS)]
+            with _Stranger(domain, f"stranger_{index}", topic, kind):
+                began_ns = live.probe.get_clock().now().nanoseconds
+                fault = _await_fault(live, began_ns, 5.0)
+                late = _forwarded_after(live, fault)
+            complaint, latency_s = _judge(fault, began_ns, INTRUDER_S, f"stranger_{index}")
+            complaint = complaint or late
+            tally.case(complaint and f"stranger {index} on {topic}: {complaint}", latency_s=latency_s)
+            _clear(live, goal)
+    return tally
+
+
+def _forwarded_after(live: Live, fault: Sent | None) -> str:
+    if fault is None:
+        return ""
+    live.probe.spin(0.3)
+    late = [item for item in live.heard["executed_command"] if item.sent_ns > fault.sent_ns]
+    return f"{len(late)} commands left after FAULT" if late else ""
+
+
+def second_at_start(cases: int, generator: np.random.Generator, folder: Path) -> Tally:
+    """Row 23 b: a second publisher is there before the gate is configured or activated."""
+    del generator
+    tally = Tally()
+    with graph(folder, _PATIENT) as live:
+        domain = live.probe.ros.get_domain_id()
+        for index in range(cases):
+            assert live.probe.change("command_gate", Transition.TRANSITION_DEACTIVATE)
+            wanted = [Transition.TRANSITION_ACTIVATE]
+            if index % 2:
+                assert live.probe.change("command_gate", Transition.TRANSITION_CLEANUP)
+                wanted = [Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE]
+            topic, kind = _TOPICS[index // 2 % 2]
+            with _Stranger(domain, f"stranger_{index}", topic, kind):
+                live.probe.spin(1.0)
+                accepted = live.probe.change("command_gate", wanted[0])
+            tally.case(f"start {index} beside a publisher on {topic}: accepted" if accepted else "")
+            live.probe.spin(0.5)
+            for transition in wanted[1:] if accepted else wanted:
+                _insist(lambda transition=transition: live.probe.change("command_gate", transition))
+    return tally
+
+
+def _insist(attempt: Callable[[], bool]) -> None:
+    for _ in range(20):
+        if attempt():
+            return
+    raise RuntimeError("the gate did not start again after the stranger had left")
+
+
+class _Stranger:
+    """A node in a DDS participant of its own that publishes on a topic, as long as it is entered."""
+
+    def __init__(self, domain: int, name: str, topic: str, kind: type) -> None:
+        self._domain, self._name, self._topic, self._kind = domain, name, topic, kind
+
+    def __enter__(self) -> _Stranger:
+        self._context = Context()
+        self._context.init(domain_id=self._domain)
+        self._node = Node(self._name, context=self._context)
+        self._node.create_publisher(self._kind, self._topic, qos.PAIRED)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._node.destroy_node()
+        self._context.try_shutdown()
+
+
+def _await_fault(live: Live, since_ns: int, patience_s: float) -> Sent | None:
+    statuses = live.heard["command_gate/status"]
+
+    def found() -> Sent | None:
+        return next(
+            (s for s in statuses if s.sent_ns > since_ns and s.message.mode == GateStatus.FAULT), None
+        )
+
+    try:
+        return live.probe.until(found, patience_s)
+    except TimeoutError:
+        return None
+
+
+def _judge(fault: Sent | None, since_ns: int, longest_s: float, said: str) -> tuple[str, float | None]:
+    if fault is None:
+        return "no FAULT", None
+    latency_s = 1e-9 * (fault.sent_ns - since_ns)
+    if said not in fault.message.reason:
+        return f"the reason does not tell of it: {fault.message.reason}", latency_s
+    return (f"FAULT only after {1e3 * latency_s:.0f} ms" if latency_s > longest_s else ""), latency_s
+
+
+def _clear(live: Live, goal: Any) -> None:
+    """Ends the goal and the fault, so that the next case begins at rest."""
+    goal.cancel_goal_async()
+    live.probe.result(goal)
+
+    def cleared() -> bool:
+        answers: list[Any] = [live.probe.call(Trigger, "command_gate/clear", Trigger.Request())]
+        if live.last("policy_node/status").message.mode == PolicyStatus.FAULT:
+            answers.append(live.probe.call(Trigger, "policy_node/clear", Trigger.Request()))
+        return all(answer.success for answer in answers)
+
+    live.probe.until(cleared)
+    live.forget()
