@@ -10,6 +10,8 @@ OUT ?=
 REALTIME ?=
 # Fewer cases per row of the fault report, and only some rows: make fault-report QUICK=1 ROWS="2 15"
 QUICK ?=
+# How long the soak takes: make soak HOURS=8
+HOURS ?=
 ROWS ?=
 # Random walks of the supervisor.
 WALKS ?= 5000
@@ -22,7 +24,7 @@ TYPED := $(wildcard benchmarks examples meta_rl_core scripts sim_bridge ros_ws/s
 
 # Jobs share one environment and one screen.
 .NOTPARALLEL:
-.PHONY: help setup setup-dev demo test pytest mutants supervisor-walks check lint types layering format fault-report lock clean
+.PHONY: help setup setup-dev demo test pytest mutants supervisor-walks check lint types layering format fault-report soak lock clean
 
 help:
 	@echo "make setup       environment for running: Python packages, ROS 2, the ROS packages of this checkout"
@@ -35,6 +37,7 @@ help:
 	@echo "make check       lint, types and the import rule"
 	@echo "make format      rewrite the code in the one format"
 	@echo "make fault-report  inject every fault, count what goes wrong [QUICK=1 ROWS=\"2 15\"]"
+	@echo "make soak        memory and open files of the whole graph over hours [HOURS=8]"
 	@echo "make lock        choose the pinned versions anew"
 	@echo "make clean       remove everything that these words made, except run folders"
 
@@ -75,6 +78,10 @@ supervisor-walks: setup-dev
 format: setup-dev
 	@$(RUN) ruff check --fix --quiet .
 	@$(RUN) ruff format .
+
+# Memory and open files of the whole graph over hours of real time.
+soak: setup
+	@$(RUN) python -m tests.faults.soak $(if $(HOURS),--hours "$(HOURS)")
 
 # Takes hours without QUICK=1; copy build/fault_report.md to docs/ when it is to be published.
 fault-report: setup
