@@ -14,7 +14,15 @@ from diagnostic_msgs.msg import DiagnosticArray
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 from pitaya_msgs.action import Adapt
-from pitaya_msgs.msg import JointCommand, PolicyStatus, StampedReward, Task, TaskBelief, TransitionRefusal
+from pitaya_msgs.msg import (
+    GateStatus,
+    JointCommand,
+    PolicyStatus,
+    StampedReward,
+    Task,
+    TaskBelief,
+    TransitionRefusal,
+)
 from rclpy.action import ActionClient
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
@@ -42,6 +50,7 @@ HEARD = {
     "policy_node/belief": (TaskBelief, qos.BELIEF),
     "policy_node/status": (PolicyStatus, qos.LATCHED),
     "policy_node/refusals": (TransitionRefusal, qos.PAIRED),
+    "command_gate/status": (GateStatus, qos.LATCHED),
     "/diagnostics": (DiagnosticArray, qos.REPORT),
 }
 

@@ -21,7 +21,7 @@ def test_a_plant_in_a_process_of_its_own_is_driven_through_two_episodes(graph: G
     script = Path(__file__).with_name("external_plant.py")
     plant = subprocess.Popen([sys.executable, str(script)])
     try:
-        graph.up(bundle=str(bundle), plant="external")
+        graph.up(bundle=str(bundle), plant="external", external_mode="lock_step")
         outcome = graph.probe.result(graph.probe.send(episodes=2))
     finally:
         plant.terminate()
@@ -35,7 +35,7 @@ def test_a_plant_in_a_process_of_its_own_is_driven_through_two_episodes(graph: G
 @pytest.fixture(scope="module")
 def running(module_graph: Graph, bundle: Path) -> Graph:
     settings = {"policy_node": {"plant_timeout_s": 2.0, "reward_timeout_s": 1.0}}
-    return module_graph.up(settings, bundle=str(bundle), plant="external")
+    return module_graph.up(settings, bundle=str(bundle), plant="external", external_mode="lock_step")
 
 
 @pytest.fixture

@@ -55,8 +55,10 @@ class Driver:
 
 @pytest.fixture(scope="module")
 def gate(module_graph: Graph, bundle: Path) -> Graph:
-    spec = NodeSpec("command_gate", "pitaya_nodes", "command_gate", parameters={"bundle": str(bundle)})
-    module_graph.processes.start(spec)
+    parameters = {"bundle": str(bundle), "soft_start_s": 0.0}
+    module_graph.processes.start(
+        NodeSpec("command_gate", "pitaya_nodes", "command_gate", parameters=parameters)
+    )
     assert module_graph.probe.change("command_gate", Transition.TRANSITION_CONFIGURE)
     return module_graph
 

@@ -42,6 +42,8 @@ class Decision(NamedTuple):
     """Position [rad] of each joint in the bundle's order; None unless forwarded."""
     reason: str
     """One sentence with what was got and what is allowed; empty if forwarded."""
+    measured: Array | None = None
+    """Measured position [rad] in the state that is answered, if it was forwarded."""
 
 
 class CommandCheck:
@@ -111,17 +113,24 @@ class CommandCheck:
             measured = self._names.arrange(read()).position
         except PitayaError as error:
             return _no(Verdict.BAD_STATE, str(error))
-        return self._within_limits(position, measured) or self._forward(stamp_ns, position)
+        return self._within_limits(position, measured) or self._forward(stamp_ns, position, measured)
 
     def hold(self) -> tuple[int, Array] | None:
         """Stamp and position [rad] that hold the robot where it was last soundly measured, within its limits."""
+        latest = self.latest_measured()
+        if latest is None:
+            return None
+        return latest[0], np.clip(latest[1], self._action.low, self._action.high)
+
+    def latest_measured(self) -> tuple[int, Array] | None:
+        """Stamp and position [rad] of the newest state that can be read; from now on no older one is answered."""
         for stamp_ns in sorted(self._measured, reverse=True):
             try:
                 measured = self._names.arrange(self._measured[stamp_ns]()).position
             except PitayaError:
                 continue
             self._forwarded_ns = stamp_ns
-            return stamp_ns, np.clip(measured, self._action.low, self._action.high)
+            return stamp_ns, measured
         return None
 
     def _within_limits(self, position: Array, measured: Array) -> Decision | None:
@@ -137,9 +146,9 @@ class CommandCheck:
             return _no(Verdict.TOO_FAR, self._list(far, position, low, high))
         return None
 
-    def _forward(self, stamp_ns: int, position: Array) -> Decision:
+    def _forward(self, stamp_ns: int, position: Array, measured: Array) -> Decision:
         self._forwarded_ns = stamp_ns
-        return Decision(Verdict.FORWARD, position, "")
+        return Decision(Verdict.FORWARD, position, "", measured)
 
     def _list(self, which: NDArray[np.bool_], position: Array, low: Array, high: Array) -> str:
         return ", ".join(

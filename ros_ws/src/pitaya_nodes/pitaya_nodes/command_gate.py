@@ -7,39 +7,30 @@ from array import array
 
 import numpy as np
 from numpy.typing import NDArray
-from pitaya_msgs.msg import JointCommand
+from pitaya_msgs.msg import GateStatus, JointCommand
 from rclpy.clock import Clock, ClockType
-from std_msgs.msg import Float64MultiArray
+from std_msgs.msg import Bool, Float64MultiArray
+from std_srvs.srv import Trigger
 
-from meta_rl_core.bundle import load_bundle
-from meta_rl_core.errors import InvalidValueError
+from meta_rl_core.runtime.safety_filter import soft_start
+from meta_rl_core.runtime.supervisor import Action, Mode
 from meta_rl_core.runtime.terms import JointReading
 from pitaya_nodes import convert, qos
-from pitaya_nodes.command_check import CommandCheck, Verdict
+from pitaya_nodes.command_check import Decision, Verdict
+from pitaya_nodes.commanders import UNNAMED, Commanders
+from pitaya_nodes.gate_settings import SETTINGS, GateRules, make_rules
+from pitaya_nodes.host_lock import CommanderError, HostLock
 from pitaya_nodes.managed_node import ManagedNode, run
-from pitaya_nodes.parameters import Setting
+from pitaya_nodes.modes import Modes
 from pitaya_nodes.polled import PolledStates
+from pitaya_nodes.return_to_start import ReturnToStart
 
 WATCH_PERIOD_S = 0.05
-LONGEST_SILENCE_S = 0.5
-
-SETTINGS = (
-    Setting("bundle", "", "Directory of the policy bundle whose joints and limits commands must keep to."),
-    Setting(
-        "command_timeout_s",
-        0.25,
-        "When no sound command came for this long the measured position is held [s]; cannot be switched off.",
-        low=0.02,
-        high=LONGEST_SILENCE_S,
-    ),
-    Setting(
-        "oldest_state_s",
-        0.25,
-        "A command is refused if the state it answers lies further than this behind the latest one [s].",
-        low=0.0,
-        high=LONGEST_SILENCE_S,
-    ),
-)
+_WATCHES_PER_LOOK = 5
+"""The graph is looked at four times a second."""
+_CONSUMER_MISSED_NS = convert.NANOSECONDS
+CONTROLLER_TOPIC = "forward_position_controller/commands"
+_AT_LIMIT = (Verdict.OUT_OF_RANGE, Verdict.TOO_FAR)
 
 
 class CommandGate(ManagedNode):
@@ -50,52 +41,84 @@ class CommandGate(ManagedNode):
     """
 
     def __init__(self) -> None:
-        """Declares parameters."""
+        """Declares parameters; the emergency stop works from here on."""
         super().__init__("command_gate", SETTINGS)
         self._states = self.diagnostics.monitor("joint_states")
         self._commands = self.diagnostics.monitor("joint_command")
         self._holds = self.diagnostics.monitor("holds")
+        self._simulated = bool(self.value("use_sim_time"))
+        self._clock = self.get_clock() if self._simulated else Clock(clock_type=ClockType.STEADY_TIME)
+        self._rules: GateRules | None = None
+        self._lock: HostLock | None = None
+        self._return: ReturnToStart | None = None
+        self._moving = False
+        self._status = GateStatus()
+        self._status_outlet = self.create_publisher(GateStatus, "~/status", qos.LATCHED)
+        self._stop_outlet = self.create_publisher(Bool, "emergency_stop", qos.COMMAND)
+        self._modes = Modes(self, self._now_ns, self._report, self._hold)
+        self.create_service(Trigger, "emergency_stop", self._on_stop)
+        self._report(Mode.INACTIVE, "not configured")
 
     def configure(self) -> None:
         """Loads the limits and opens the topics.
 
         Raises:
-            PitayaError: If the bundle must not be used.
+            PitayaError: If the bundle must not be used, or somebody else commands this robot.
         """
-        if not self.value("bundle"):
-            raise InvalidValueError("parameter bundle is empty: give the directory of a policy bundle")
-        robot = load_bundle(self.value("bundle")).robot
-        action = robot.action
-        if self.value("command_timeout_s") <= robot.period_s:
-            raise InvalidValueError(
-                f"command_timeout_s must be longer than the policy's period of {robot.period_s:g} s, "
-                f"got {self.value('command_timeout_s'):g} s"
-            )
-        self._check = CommandCheck(action, self.value("oldest_state_s"))
-        self._timeout_ns = round(self.value("command_timeout_s") * convert.NANOSECONDS)
+        rules = make_rules(self.value)
+        for note in rules.notes:
+            self.get_logger().warning(note)
+        outputs = [self.resolve_topic_name(topic) for topic in ("executed_command", CONTROLLER_TOPIC)]
+        source = self.resolve_topic_name("joint_command")
+        self._commanders = Commanders(self, outputs, source, self.value("consumer"))
+        self._lock = HostLock(self.context.get_domain_id(), outputs[0])
+        self._refuse_second(own=0)
+        self._check, self._safe, self._following = rules.check, rules.safe, rules.following
+        self._rules, self._modes.limits = rules, rules.limits
         self._early: JointReading | None = None
-        self._last_ns: int | None = None
-        self._executed = convert.command_message(action.joints)
-        self._forward_outlet = self.outlet(
-            Float64MultiArray, "forward_position_controller/commands", qos.CONTROLLER
-        )
+        self._executed = convert.command_message(rules.check.joints)
+        self._forward_outlet = self.outlet(Float64MultiArray, CONTROLLER_TOPIC, qos.CONTROLLER)
         self._executed_outlet = self.outlet(JointCommand, "executed_command", qos.PAIRED)
         self._polled = self.polled(PolledStates(self, "joint_states", qos.EVERY_STATE))
         self.listen(JointCommand, "joint_command", self._on_command, qos.COMMAND)
+        self.serve(Trigger, "~/return_to_start", self._on_return)
         steady = Clock(clock_type=ClockType.STEADY_TIME)
-        self._simulated = bool(self.value("use_sim_time"))
-        self._clock = self.get_clock() if self._simulated else steady
         self.made(self.create_timer(WATCH_PERIOD_S, self._watch, clock=steady), self.destroy_timer)
+        self._report(self._modes.mode, "configured")
+
+    def release(self) -> None:
+        """Lets another gate take over."""
+        if self._lock is not None:
+            self._lock.release()
+        self._lock = self._rules = None
 
     def activate(self) -> None:
-        """Permits forwarding; nothing is held until a first command was forwarded."""
-        self._early, self._last_ns = None, None
+        """Permits forwarding; nothing is held until a first command was forwarded.
+
+        Raises:
+            PitayaError: If somebody else commands this robot.
+        """
+        self._refuse_second()
+        self._early, self._return, self._moving, self._watches = None, None, False, 0
+        self._gone = self._second = ""
+        self._begin_softly()
 
     def deactivate(self) -> None:
-        """Holds the measured position once, if anything was commanded."""
-        if self._last_ns is not None:
+        """Holds the measured position once, if commands passed."""
+        if self._modes.mode is Mode.ACTIVE:
             self._hold("the gate was deactivated")
-        self._last_ns = None
+        self._moving, self._return = False, None
+        self._modes.update()
+
+    def _refuse_second(self, own: int = 1) -> None:
+        complaint = self._commanders.second(own)
+        if complaint:
+            raise CommanderError(f"{complaint}; end the other one first")
+
+    def _begin_softly(self) -> None:
+        self._since_ns, self._sent_ns = self._now_ns(), -1
+        self._former_step: NDArray[np.float64] | None = None
+        self._following.begin()
 
     def _on_command(self, message: JointCommand) -> None:
         self._commands.came()
@@ -121,12 +144,43 @@ class CommandGate(ManagedNode):
         return latest_ns is None or command.stamp_ns > latest_ns
 
     def _pass(self, command: JointReading) -> None:
-        verdict, position, reason = self._check.judge(command)
-        if verdict is not Verdict.FORWARD or position is None:
-            self._refuse(verdict, reason)
+        if self._modes.mode >= Mode.FAULT:
+            self._commands.refuse("not permitted", self._modes.reason)
+        elif self._return is not None:
+            self._commands.refuse("not permitted", "the gate moves the robot to its start pose")
+        else:
+            decision = self._check.judge(command)
+            if decision.position is None or decision.measured is None:
+                self._refuse(command, decision)
+            else:
+                self._forward(command.stamp_ns, decision.position, decision.measured)
+
+    def _forward(self, stamp_ns: int, wanted: NDArray[np.float64], measured: NDArray[np.float64]) -> None:
+        if self._modes.mode is not Mode.ACTIVE:
+            self._begin_softly()
+        assert self._rules is not None
+        elapsed_s = (self._now_ns() - self._since_ns) / convert.NANOSECONDS
+        share = soft_start(elapsed_s, self._rules.ramp_s)
+        command, limited = self._safe.limit(wanted, measured, share=share, former_step=self._former_step)
+        changed = bool(limited.any())
+        # The same state again tells nothing new of how it is followed.
+        error_rad = None if stamp_ns == self._sent_ns else self._following.error_rad(measured)
+        self._moving = True
+        outcome = self._modes.update(
+            moving=True,
+            commanded=True,
+            limited=changed if share == 1.0 else None,
+            tracking_error_rad=error_rad,
+            hold=self._gone,
+        )
+        if outcome.action is not Action.FORWARD:
+            self._commands.refuse("not permitted", outcome.reason)
             return
-        self._send(command.stamp_ns, position)
-        self._last_ns = self._now_ns()
+        self._send(stamp_ns, command)
+        self._status.forwarded += 1
+        self._status.limited += changed
+        self._sent_ns, self._former_step = stamp_ns, command - measured
+        self._following.sent(command)
 
     def _send(self, stamp_ns: int, position: NDArray[np.float64]) -> None:
         self._executed.header.stamp = convert.time_message(stamp_ns)
@@ -141,33 +195,97 @@ class CommandGate(ManagedNode):
         if self._early is not None and not self._is_early(self._early):
             command, self._early = self._early, None
             self._pass(command)
-        if self._last_ns is None:
-            return
-        silent_ns = self._now_ns() - self._last_ns
-        if silent_ns <= self._timeout_ns:
-            return
-        # Once: a target measured anew each time would let a robot creep.
-        self._last_ns = None
-        self._hold(f"no sound command for {silent_ns / convert.NANOSECONDS:.2f} s")
+        self._watches += 1
+        fault = "" if self._watches % _WATCHES_PER_LOOK else self._look_at_graph()
+        self._go_on_returning()
+        self._modes.update(moving=self._moving, hold=self._gone, fault=fault)
+
+    def _look_at_graph(self) -> str:
+        """Why a person must look at who commands and who listens, or an empty text."""
+        before, self._second = self._second, self._commanders.second()
+        # Nodes are discovered after their publishers; one look later the intruder has a name.
+        if self._second and (before or UNNAMED not in self._second):
+            return self._second
+        before, self._gone = self._gone, self._commanders.consumer_gone() if self._moving else ""
+        if self._gone and before:
+            return self._gone
+        never = self._moving and self._now_ns() - self._since_ns > _CONSUMER_MISSED_NS
+        return self._commanders.consumer_missing() if never else ""
 
     def _now_ns(self) -> int:
         now_ns = int(self._clock.now().nanoseconds)
-        if self._simulated:
+        if self._simulated and self._rules is not None:
             # The clock message may come after the state that it dates.
             return max(now_ns, self._check.latest_ns or 0)
         return now_ns
 
     def _hold(self, reason: str) -> None:
-        target = self._check.hold()
-        if target is None:
+        self._return = None
+        latest = self._check.latest_measured() if self._rules is not None else None
+        if latest is None:
             return
-        self._send(*target)
+        stamp_ns, measured = latest
+        self._send(stamp_ns, self._safe.hold(measured))
         self._holds.came()
+        self._status.holds += 1
         self.get_logger().info(f"holding the measured position: {reason}", throttle_duration_sec=10.0)
 
-    def _refuse(self, verdict: Verdict, reason: str) -> None:
+    def _refuse(self, command: JointReading, decision: Decision) -> None:
+        verdict, reason = decision.verdict, decision.reason
         self._commands.refuse(verdict.value, reason)
         self.get_logger().warning(f"command refused, {verdict.value}: {reason}", throttle_duration_sec=1.0)
+        self._modes.update(
+            moving=self._moving,
+            limited=True if verdict in _AT_LIMIT else None,
+            non_finite=not np.isfinite(command.position).all(),
+            hold=self._gone,
+        )
+
+    def _on_stop(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        self._modes.stop(f"emergency stop by service {self.resolve_service_name('emergency_stop')}")
+        self._stop_outlet.publish(Bool(data=True))
+        response.success, response.message = True, f"stopped; {self.get_fully_qualified_name()}/clear ends it"
+        return response
+
+    def _on_return(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        response.message = self._cannot_return()
+        response.success = not response.message
+        if response.success and self._rules is not None and self._rules.start_rad is not None:
+            self._return = ReturnToStart(self._rules.start_rad, self._safe, self._now_ns())
+            response.message = "on the way to the start pose at a quarter of the allowed speed; see ~/status"
+        return response
+
+    def _cannot_return(self) -> str:
+        if not self.active:
+            return "the gate is not active; activate it first"
+        if self._modes.mode >= Mode.FAULT:
+            return f"{self._modes.reason}; call ~/clear first"
+        if self._modes.mode is Mode.ACTIVE:
+            return "commands pass; cancel the goal first"
+        if self._rules is None or self._rules.start_rad is None:
+            return "no start pose is known: set the parameter robot"
+        return ""
+
+    def _go_on_returning(self) -> None:
+        latest = self._check.latest_measured() if self._return is not None else None
+        if self._return is None or latest is None:
+            return
+        stamp_ns, measured = latest
+        command = self._return.command(self._now_ns(), stamp_ns, measured)
+        self._moving = True
+        if command is not None and self._modes.update(moving=True, commanded=True).action is Action.FORWARD:
+            self._send(stamp_ns, command)
+        if self._return is not None and self._return.outcome:
+            self.get_logger().info(self._return.outcome)
+            self._return, self._moving = None, False
+
+    def _report(self, mode: Mode, reason: str) -> None:
+        status = self._status
+        status.header.stamp = self.get_clock().now().to_msg()
+        status.mode = int(mode)
+        status.reason = "on the way to the start pose" if self._return is not None else reason
+        status.refused = self._commands.refusals
+        self._status_outlet.publish(status)
 
 
 def main() -> int:

@@ -11,13 +11,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pitaya_nodes import command_gate, lifecycle_manager, policy_node, recorder, reward_node, sim_node
+from pitaya_nodes import gate_settings, lifecycle_manager, policy_node, recorder, reward_node, sim_node
 from pitaya_nodes.errors import BringUpError
 from pitaya_nodes.parameters import Setting
 
 NODES: dict[str, tuple[Setting, ...]] = {
     "policy_node": policy_node.SETTINGS,
-    "command_gate": command_gate.SETTINGS,
+    "command_gate": gate_settings.SETTINGS,
     "reward_node": reward_node.SETTINGS,
     "sim_node": sim_node.SETTINGS,
     "lifecycle_manager": lifecycle_manager.SETTINGS,

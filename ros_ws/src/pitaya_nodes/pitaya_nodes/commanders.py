@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who else commands, and whether the controller listens: read from the graph, named in the answer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from rclpy.node import Node
+
+UNNAMED = "a node that has not told its name yet"
+
+
+class Commanders:
+    """Watches the topics that command a robot.
+
+    Attributes:
+        outputs: Topics on which only this node may publish.
+        input: Topic on which only one node may publish.
+    """
+
+    def __init__(self, node: Node, outputs: Sequence[str], source: str, consumer: str) -> None:
+        """Prepares, asking nothing yet.
+
+        Args:
+            node: Who watches.
+            outputs: Topics on which only `node` may publish, resolved.
+            source: Topic on which only one other node may publish, resolved.
+            consumer: Name of the node that must listen to one of the outputs; empty for any or none.
+        """
+        self._node = node
+        self.outputs, self.input = tuple(outputs), source
+        self._consumer = consumer
+        self._consumer_seen = False
+
+    def second(self, own: int = 1) -> str:
+        """One sentence that names a second commander, or an empty text.
+
+        Args:
+            own: How many publishers the node itself has on each output.
+        """
+        me = _full_name(self._node.get_namespace(), self._node.get_name())
+        for topic in self.outputs:
+            names = self._publishers(topic)
+            others = [name for name in names if name != me]
+            if names.count(me) > own:
+                others.append(f"another node named {me}")
+            if others:
+                return f"{', '.join(others)} also publishes on {topic}: a robot takes one commander"
+        sources = self._publishers(self.input)
+        if len(sources) > 1:
+            return f"{' and '.join(sources)} all publish on {self.input}: the gate takes commands of one"
+        return ""
+
+    def consumer_gone(self) -> str:
+        """One sentence if the consumer listened before and does not any more, or an empty text."""
+        missing = self.consumer_missing()
+        self._consumer_seen = self._consumer_seen or not missing
+        return missing if self._consumer_seen else ""
+
+    def consumer_missing(self) -> str:
+        """One sentence if the consumer listens to none of the outputs, or an empty text."""
+        if not self._consumer:
+            return ""
+        infos = (self._node.get_subscriptions_info_by_topic(topic) for topic in self.outputs)
+        if any(info.node_name == self._consumer for topic in infos for info in topic):
+            return ""
+        return f"the robot gets no commands: {self._consumer} does not listen to {' or '.join(self.outputs)}"
+
+    def _publishers(self, topic: str) -> list[str]:
+        infos: list[Any] = self._node.get_publishers_info_by_topic(topic)
+        return sorted(_full_name(info.node_namespace, info.node_name) for info in infos)
+
+
+def _full_name(namespace: str, name: str) -> str:
+    if name == "_NODE_NAME_UNKNOWN_":
+        return UNNAMED
+    return f"{namespace.rstrip('/')}/{name}"
