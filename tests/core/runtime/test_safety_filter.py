@@ -108,6 +108,13 @@ def test_a_share_out_of_range_is_refused(safe: SafetyFilter, share: float) -> No
         safe.limit(np.zeros(2), np.zeros(2), share=share)
 
 
+def test_a_share_of_all_is_the_default(safe: SafetyFilter) -> None:
+    assert safe.period_s == PERIOD_S
+    with pytest.raises(InvalidValueError, match="share"):
+        safe.limit(np.zeros(2), np.zeros(2), share=1.0 + 1e-9)
+    assert safe.limit(np.full(2, 9.0), np.zeros(2)).command == pytest.approx([0.2, 0.1])
+
+
 def test_a_hold_is_the_measured_position_within_limits(safe: SafetyFilter) -> None:
     assert safe.hold(np.array([0.3, 2.05])).tolist() == [0.3, 2.0]
     assert safe.hold(np.array([-1.5, 0.0])).tolist() == pytest.approx([-1.3, 0.0])
@@ -259,6 +266,7 @@ def test_a_command_that_exceeds_a_limit_by_rounding_alone_is_left_alone(safe: Sa
 def test_a_soft_start_grows_from_a_tenth_to_all_within_its_ramp() -> None:
     assert [soft_start(s, 1.0) for s in (-1.0, 0.0, 0.5, 1.0, 9.0)] == pytest.approx([0.1, 0.1, 0.55, 1, 1])
     assert soft_start(0.0, 0.0) == 1.0
+    assert soft_start(1.0, 2.0) == pytest.approx(0.55)
 
 
 def test_authority_grows_as_the_belief_narrows() -> None:
