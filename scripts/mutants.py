@@ -27,7 +27,7 @@ LEAST_KILLED = 0.9
 TIMEOUT_S = 60.0
 _TESTS = "tests/core/runtime/test_"
 TARGETS = {
-    "meta_rl_core.runtime.supervisor": [f"{_TESTS}supervisor.py"],
+    "meta_rl_core.runtime.supervisor": [f"{_TESTS}supervisor.py", f"{_TESTS}supervisor_modes.py"],
     "meta_rl_core.runtime.safety_filter": [f"{_TESTS}safety_filter.py"],
 }
 _SWAPPED: dict[type[ast.AST], type[ast.AST]] = {

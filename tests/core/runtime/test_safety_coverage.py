@@ -12,7 +12,7 @@ SAFETY_CODE = ("supervisor", "safety_filter")
 def test_the_tests_of_the_safety_code_take_every_branch(repository: Path, tmp_path: Path) -> None:
     data, report = tmp_path / "data", tmp_path / "report.json"
     sources = ",".join(f"meta_rl_core/runtime/{name}.py" for name in SAFETY_CODE)
-    tests = [f"tests/core/runtime/test_{name}.py" for name in SAFETY_CODE]
+    tests = [f"tests/core/runtime/test_{name}.py" for name in (*SAFETY_CODE, "supervisor_modes")]
 
     def run(*words: str) -> None:
         subprocess.run([sys.executable, "-m", *words], cwd=repository, check=True, capture_output=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
@@ -221,6 +221,7 @@ def test_a_million_adversarial_actions_break_no_limit(dclaw: SafetyFilter) -> No
         assert (np.abs(command - measured) <= step + 2e-9).all()
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     command=arrays(np.float64, 2, elements=st.floats()),
     measured=arrays(np.float64, 2, elements=st.floats()),

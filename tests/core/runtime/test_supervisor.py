@@ -1,51 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The supervisor in virtual time: every bound to the nanosecond, every way from mode to mode."""
+"""The supervisor in virtual time: every bound to the nanosecond."""
 
 from __future__ import annotations
 
-import itertools
 import math
 from typing import Any
 
 import pytest
 
-from meta_rl_core.errors import InvalidValueError
-from meta_rl_core.runtime.supervisor import Action, Flags, Limits, Mode, Outcome, Sample, State, supervise
-
-MS = 1_000_000
-LIMITS = Limits()
-GATE = Limits(state_age_s=None, fault_age_s=None, command_age_s=0.25, resume_samples=0)
-GOOD, BAD = Sample.GOOD, Sample.BAD
-
-
-class Node:
-    """A supervised node: calls follow each other, time passes only when told."""
-
-    def __init__(self, limits: Limits = LIMITS, **first: Any) -> None:
-        self.limits, self.state, self.now_ns = limits, State(), 0
-        self.actions: list[Action] = []
-        self.call(**first)
-
-    def call(self, after_ns: int = 0, moving: bool = True, **flags: Any) -> Outcome:
-        self.now_ns += after_ns
-        outcome = supervise(self.now_ns, Flags(moving=moving, **flags), self.state, self.limits)
-        self.state = outcome.state
-        self.actions.append(outcome.action)
-        assert outcome.reason == self.state.reason != ""
-        return outcome
-
-    def good(self, count: int, every_ns: int = 10 * MS) -> list[Mode]:
-        return [self.call(every_ns, sample=GOOD).state.mode for _ in range(count)]
-
-    @property
-    def mode(self) -> Mode:
-        return self.state.mode
-
-
-def active(limits: Limits = LIMITS) -> Node:
-    node = Node(limits, sample=GOOD)
-    assert node.mode is Mode.ACTIVE
-    return node
+from meta_rl_core.runtime.supervisor import Action, Mode, State
+from tests.helpers.supervised import BAD, GATE, GOOD, MS, Node, active
 
 
 def test_a_node_that_was_never_called_is_inactive_and_says_so() -> None:
@@ -249,115 +213,3 @@ def test_more_than_half_of_twenty_commands_at_a_limit_are_a_fault_and_half_are_n
     assert outcome.reason == (
         "the policy is outside its domain: more than half of the last 20 commands broke a limit"
     )
-
-
-def test_a_stop_wins_over_everything_and_outlives_deactivation_until_a_person_clears_it() -> None:
-    node = active()
-    outcome = node.call(stop="button", fault="broken", hold="late")
-    assert (outcome.state.mode, outcome.action, outcome.reason) == (Mode.STOPPED, Action.HOLD, "button")
-    assert node.call(active=False).state.mode is Mode.STOPPED
-    assert node.call(active=True, sample=GOOD).state.mode is Mode.STOPPED
-    assert node.actions[-2:] == [Action.SILENT] * 2
-    assert node.call(clear=True, stop="button").state.mode is Mode.STOPPED
-    assert node.call(clear=True).state.mode is Mode.ACTIVE
-
-
-@pytest.mark.parametrize(
-    "before", [{"moving": False}, {"hold": "late"}, {"fault": "broken"}, {"active": False}]
-)
-def test_a_stop_commands_the_measured_position_from_every_mode(before: dict[str, Any]) -> None:
-    node = active()
-    node.call(**before)
-    assert node.call(stop="button").action is Action.HOLD
-
-
-def test_deactivating_clears_a_fault_and_forgets_what_was_counted() -> None:
-    node = active()
-    node.call(fault="broken", limited=True, skipped=1)
-    assert (node.mode, node.state.reason) == (Mode.FAULT, "broken")
-    node.call(active=False, fault="still broken", hold="late")
-    assert node.state == State(Mode.INACTIVE, "not active")
-    assert node.call(sample=GOOD).state.mode is Mode.ACTIVE
-
-
-def test_the_first_fault_is_the_reason_and_a_hold_below_it_is_kept() -> None:
-    node = active()
-    node.call(fault="first")
-    outcome = node.call(fault="second", hold="late")
-    assert (outcome.reason, outcome.state.hold) == ("first", "late")
-    node.call(clear=True, hold="late")
-    assert (node.mode, node.state.reason) == (Mode.HOLD, "late")
-
-
-def test_a_clock_that_goes_back_starts_the_ages_anew() -> None:
-    node = Node(Limits(command_age_s=0.25), sample=GOOD, commanded=True, tracking_error_rad=1.0)
-    node.now_ns = -3600_000 * MS
-    node.call(tracking_error_rad=1.0)
-    assert (node.mode, node.state.good_ns) == (Mode.ACTIVE, node.now_ns)
-    assert (node.state.command_ns, node.state.far_since_ns) == (node.now_ns, node.now_ns)
-    assert node.call(51 * MS).state.mode is Mode.HOLD
-
-
-WAYS: dict[Mode, dict[str, Any]] = {
-    Mode.INACTIVE: {"active": False},
-    Mode.READY: {"moving": False},
-    Mode.ACTIVE: {},
-    Mode.HOLD: {"hold": "late"},
-    Mode.FAULT: {"fault": "broken"},
-    Mode.STOPPED: {"stop": "button"},
-}
-HOLDS = {(Mode.ACTIVE, Mode.HOLD), (Mode.ACTIVE, Mode.FAULT)} | {
-    (before, Mode.STOPPED) for before in Mode if before is not Mode.STOPPED
-}
-
-
-@pytest.mark.parametrize(("before", "after"), list(itertools.product(Mode, Mode)))
-def test_every_way_from_mode_to_mode(before: Mode, after: Mode) -> None:
-    node = Node(GATE, **WAYS[before])
-    assert node.mode is before
-    outcome = node.call(**WAYS[after])
-    latched = max(before, after) if before >= Mode.FAULT else after
-    if before is Mode.FAULT and after is Mode.INACTIVE:
-        latched = Mode.INACTIVE
-    assert outcome.state.mode is latched
-    expected = Action.FORWARD if latched is Mode.ACTIVE else Action.SILENT
-    assert outcome.action is (Action.HOLD if (before, latched) in HOLDS else expected)
-    cleared = node.call(clear=True, **WAYS[after])
-    assert cleared.state.mode is after
-
-
-def test_limits_scale_with_the_period_but_no_fault_comes_within_a_second() -> None:
-    assert Limits.for_period(0.1) == Limits()
-    assert Limits.for_period(0.05) == Limits(tracking_s=0.25, limited_window=40)
-    assert Limits.for_period(0.2) == Limits(fault_age_s=2.0, tracking_s=1.0, limited_window=10)
-    assert Limits.for_period(10.0).limited_window == 1
-
-
-@pytest.mark.parametrize("period_s", [0.0, -0.1, math.nan, math.inf])
-def test_a_period_that_is_none_is_refused(period_s: float) -> None:
-    with pytest.raises(InvalidValueError, match="period_s must be positive and finite, got"):
-        Limits.for_period(period_s)
-
-
-@pytest.mark.parametrize(
-    ("name", "bad", "least"),
-    [
-        *((name, bad, "positive and finite") for name in ("state_age_s", "fault_age_s", "command_age_s")
-          for bad in (0.0, -1.0, math.inf, math.nan)),
-        ("tracking_error_rad", 0.0, "positive and finite"),
-        ("tracking_s", math.inf, "positive and finite"),
-        ("resume_samples", -1, "at least 0"),
-        ("bad_samples", 0, "at least 1"),
-        ("missed_deadlines", 0, "at least 1"),
-        ("limited_window", 0, "at least 1"),
-    ],
-)  # fmt: skip
-def test_a_limit_out_of_range_is_refused(name: str, bad: float, least: str) -> None:
-    with pytest.raises(InvalidValueError, match=f"{name} must be {least}, got {bad}"):
-        Limits(**{name: bad})
-
-
-def test_the_smallest_limits_are_allowed_and_unwatched_times_never_hold() -> None:
-    Limits(resume_samples=0, bad_samples=1, missed_deadlines=1, limited_window=1, tracking_s=1e-9)
-    node = Node(Limits(state_age_s=None, fault_age_s=None), sample=GOOD)
-    assert node.call(10**15).state.mode is Mode.ACTIVE

@@ -72,7 +72,7 @@ class CommandGate(ManagedNode):
         source = self.resolve_topic_name("joint_command")
         self._commanders = Commanders(self, outputs, source, self.value("consumer"))
         self._lock = HostLock(self.context.get_domain_id(), outputs[0])
-        self._refuse_second(own=0)
+        self._refuse_second()
         self._check, self._safe, self._following = rules.check, rules.safe, rules.following
         self._rules, self._modes.limits = rules, rules.limits
         self._early: JointReading | None = None
@@ -110,8 +110,8 @@ class CommandGate(ManagedNode):
         self._moving, self._return = False, None
         self._modes.update()
 
-    def _refuse_second(self, own: int = 1) -> None:
-        complaint = self._commanders.second(own)
+    def _refuse_second(self) -> None:
+        complaint = self._commanders.second()
         if complaint:
             raise CommanderError(f"{complaint}; end the other one first")
 

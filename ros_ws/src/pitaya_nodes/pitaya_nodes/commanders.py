@@ -33,18 +33,15 @@ class Commanders:
         self._consumer = consumer
         self._consumer_seen = False
 
-    def second(self, own: int = 1) -> str:
+    def second(self) -> str:
         """One sentence that names a second commander, or an empty text.
 
-        Args:
-            own: How many publishers the node itself has on each output.
+        Nodes are told apart by name: one that was killed and came back is seen twice until its first life has expired
+        (20 s). Two nodes of one name on this machine are kept apart by `HostLock`.
         """
         me = _full_name(self._node.get_namespace(), self._node.get_name())
         for topic in self.outputs:
-            names = self._publishers(topic)
-            others = [name for name in names if name != me]
-            if names.count(me) > own:
-                others.append(f"another node named {me}")
+            others = [name for name in self._publishers(topic) if name != me]
             if others:
                 return f"{', '.join(others)} also publishes on {topic}: a robot takes one commander"
         sources = self._publishers(self.input)
@@ -69,7 +66,7 @@ class Commanders:
 
     def _publishers(self, topic: str) -> list[str]:
         infos: list[Any] = self._node.get_publishers_info_by_topic(topic)
-        return sorted(_full_name(info.node_namespace, info.node_name) for info in infos)
+        return sorted({_full_name(info.node_namespace, info.node_name) for info in infos})
 
 
 def _full_name(namespace: str, name: str) -> str:
