@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rows 10 and 11 for the journal: its writer is killed, its disk takes no more while the hand moves."""
+"""Row 11 for the journal: its disk takes no more while the hand moves."""
 
 from __future__ import annotations
 
@@ -10,31 +10,12 @@ from pathlib import Path
 import numpy as np
 from pitaya_msgs.msg import PolicyStatus
 
-from benchmarks.journal_kills import kill_writers
 from tests.faults.live import Live, graph
 from tests.faults.tally import Tally
 
 LONGEST_FLAG_S, LONGEST_HEAL_S = 1.0, 5.0
 _PERIOD_S = 0.1
 _SAID = "is not written"
-
-
-def killed_writer(cases: int, generator: np.random.Generator, folder: Path) -> Tally:
-    """Row 10 b: each case kills a process that writes 500 transitions per second; the next one reads."""
-    found = kill_writers(folder, cases, int(generator.integers(2**31)))
-    tally = Tally(cases=cases, failures=found["unreadable"] + found["differing"])
-    if tally.failures:
-        tally.complaints.append(
-            f"{found['unreadable']} unreadable, {found['differing']} differ from what was written"
-        )
-    tally.demand(
-        found["most_lost_s"] <= 1.0, f"{found['most_lost_s']} s of transitions were lost, allowed 1 s"
-    )
-    tally.measured = {
-        "transitions": found["transitions"],
-        f"most transitions lost, one every {1e3 * found['period_s']:g} ms": found["most_lost"],
-    }
-    return tally
 
 
 def full_disk(cases: int, generator: np.random.Generator, folder: Path) -> Tally:

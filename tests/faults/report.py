@@ -82,7 +82,7 @@ def markdown(report: Mapping[str, Any]) -> str:
     lines = [
         "# Fault report",
         "",
-        f"Written by `{report['command']}`, last on {machine['measured']}, commit {', '.join(commits)}: do not edit.",
+        f"Written by `make fault-report`, last on {machine['measured']}, commit {', '.join(commits)}: do not edit.",
         "Each row injects a fault again and again and counts how often the promise was broken. The bound is the",
         "largest failure rate that so many cases leave possible with 95 % confidence (exact binomial). Latencies",
         "are in milliseconds. What is promised and what is not: [safety](safety.md).",
@@ -90,8 +90,9 @@ def markdown(report: Mapping[str, Any]) -> str:
         f"Machine: {machine['cpu_model']}, {machine['cpus_usable']} cores, {machine['memory_gib']:g} GiB, "
         f"{machine['system']}, Python {machine['python']}, no real-time kernel.",
         f"Other programs ran beside it: load average {min(loads):.1f} to {max(loads):.1f} on "
-        f"{machine['cpus_usable']} cores, given for each row. A row in real time that was not held under a load",
-        "above the number of cores says what was reached there, not what an idle robot computer reaches.",
+        f"{machine['cpus_usable']} cores, given for each row.",
+        "A row in real time that was not held under a load above the number of cores says what was reached there,",
+        "not what an idle robot computer reaches.",
         "",
         "| row | fault | promise | how | cases | failures | 95 % bound | p50 / p99 / max | load | held |",
         "|---|---|---|---|---|---|---|---|---|---|",

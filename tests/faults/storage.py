@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rows 10 and 11: a belief file is written while the writer is killed or the disk has no room."""
+"""Rows 10 and 11: belief files and journals are written while the writer is killed or the disk has no room."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.journal_kills import kill_writers
 from meta_rl_core.errors import PitayaError
 from meta_rl_core.runtime.state_file import read_state_file, write_state
 from tests.faults.tally import Tally
@@ -82,6 +83,24 @@ def _count(path: Path) -> int:
     if state != _state(count):
         raise ValueError(f"{path.name} holds a mixture of states")
     return count
+
+
+def killed_writer(cases: int, generator: np.random.Generator, folder: Path) -> Tally:
+    """Row 10 b: each case kills a process that writes 500 transitions per second; the next one reads."""
+    found = kill_writers(folder, cases, int(generator.integers(2**31)))
+    tally = Tally(cases=cases, failures=found["unreadable"] + found["differing"])
+    if tally.failures:
+        tally.complaints.append(
+            f"{found['unreadable']} unreadable, {found['differing']} differ from what was written"
+        )
+    tally.demand(
+        found["most_lost_s"] <= 1.0, f"{found['most_lost_s']} s of transitions were lost, allowed 1 s"
+    )
+    tally.measured = {
+        "transitions": found["transitions"],
+        f"most transitions lost, one every {1e3 * found['period_s']:g} ms": found["most_lost"],
+    }
+    return tally
 
 
 def no_room(cases: int, generator: np.random.Generator, folder: Path) -> Tally:

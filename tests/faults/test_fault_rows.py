@@ -84,7 +84,7 @@ def test_the_page_names_what_was_missed_and_why() -> None:
         "load_average": [1.0],
     }
     rows = [Result(row, tally, 1.0).to_dict(machine)]
-    page = markdown({"command": "make x", "machine": machine, "rows": rows, "not_covered": []})
+    page = markdown({"machine": machine, "rows": rows, "not_covered": []})
     assert "| 1 | a fault | a promise | somehow | 2 | 1 | 97 % | 2 / 2.98 / 3 | 1 | **no** |" in page
     assert "- case 1: too late" in page
     assert "The machine is slow." in page
