@@ -66,6 +66,11 @@ def decode(data: bytes) -> MotorReading:
     return MotorReading(*_LAYOUT.unpack(data))
 
 
+def encode(reading: MotorReading) -> bytes:
+    """The bytes of a block."""
+    return _LAYOUT.pack(*reading)
+
+
 @dataclass
 class Expectation:
     """What must be true of a motor's next block.

@@ -10,7 +10,14 @@ from typing import Any
 from dynamixel_sdk import COMM_RX_TIMEOUT, COMM_SUCCESS
 
 from meta_rl_core.dynamixel.control_table import ALERT, REGISTERS, StatusError, number_bytes, read_number
-from meta_rl_core.dynamixel.port import BusError, Packets, SteadyPort
+from meta_rl_core.dynamixel.port import (
+    CYCLE_PATIENCE_S,
+    PATIENCE_S,
+    PING_PATIENCE_S,
+    BusError,
+    Packets,
+    SteadyPort,
+)
 
 TRIES = 3
 STATUS_BYTES, REQUEST_BYTES = 11, 14
@@ -82,6 +89,7 @@ class MotorBus:
             SilentMotorError: If answers come that cannot be read, as from two motors of one address.
         """
         result = COMM_RX_TIMEOUT
+        self._port.patience_s = PING_PATIENCE_S
         for _ in range(tries):
             self.traffic.requests += 1
             packet, result, _ = self._packets.txRxPacket(self._port, _bare_packet(bus_id, 1))
@@ -111,6 +119,7 @@ class MotorBus:
         Raises:
             SilentMotorError: If the motor does not answer.
         """
+        self._port.patience_s = PATIENCE_S
         for _ in range(TRIES):
             self.traffic.requests += 1
             data, result, error = self._packets.readTxRx(self._port, bus_id, address, length)
@@ -131,6 +140,7 @@ class MotorBus:
 
     def write_bytes(self, bus_id: int, address: int, data: bytes, what: str) -> None:
         """Writes into a motor's table, acknowledged; `what` names it in messages. Raises as `write`."""
+        self._port.patience_s = PATIENCE_S
         for _ in range(TRIES):
             self.traffic.requests += 1
             result, error = self._packets.writeTxRx(self._port, bus_id, address, len(data), list(data))
@@ -161,6 +171,7 @@ class MotorBus:
         """
         self.traffic.requests += 1
         begin_s = self._port.clock()
+        self._port.patience_s = CYCLE_PATIENCE_S
         sent = self._packets.syncReadTx(self._port, address, length, list(bus_ids), len(bus_ids), False)
         found: dict[int, bytes] = {}
         clean = sent == COMM_SUCCESS

@@ -18,7 +18,7 @@ from dynamixel_sdk import PortHandler, Protocol2PacketHandler
 from meta_rl_core.dynamixel.packet import unstuff
 from meta_rl_core.errors import PitayaError
 
-PATIENCE_S = 0.012
+PATIENCE_S, CYCLE_PATIENCE_S, PING_PATIENCE_S = 0.2, 0.012, 0.05
 """Added to the time that an answer takes on the wire: the operating system may let this process wait [s]."""
 _INSTRUCTION, _CRC_BYTES = 7, 2
 
@@ -36,6 +36,9 @@ class SteadyPort(PortHandler):
 
     It measures time on a steady clock, so that setting the clock neither hangs nor cuts a read. It sleeps while it
     waits. It opens the port exclusively.
+
+    Attributes:
+        patience_s: How much longer than an answer takes on the wire to wait for it [s].
     """
 
     def __init__(self, path: str, baud_rate: int, latency_s: float = 0.001) -> None:
@@ -51,6 +54,7 @@ class SteadyPort(PortHandler):
         self.baudrate = baud_rate
         self._latency_s = latency_s
         self._deadline_s = 0.0
+        self.patience_s = PATIENCE_S
 
     def open(self) -> None:
         """Opens the port.
@@ -94,7 +98,7 @@ class SteadyPort(PortHandler):
     def setPacketTimeout(self, packet_length: int) -> None:
         """Waits for that many bytes on the wire and the adapter's latency."""
         wire_s = 10.0 * packet_length / self.baudrate
-        self._deadline_s = time.monotonic() + wire_s + 2.0 * self._latency_s + PATIENCE_S
+        self._deadline_s = time.monotonic() + wire_s + 2.0 * self._latency_s + self.patience_s
 
     def setPacketTimeoutMillis(self, msec: float) -> None:
         """Waits for `msec` milliseconds."""

@@ -18,6 +18,8 @@ from sim_bridge.dynamixel.emulation import Delivery, Emulation
 
 IDLE_S = 0.02
 """How often time passes for the motors when nobody talks to them."""
+FARTHEST_BEHIND_S = 0.03
+"""On a machine too busy to keep up emulated time runs slower; answers are not kept waiting for physics."""
 _READ_BYTES = 4096
 _SPEEDS = {
     getattr(termios, f"B{rate}"): rate
@@ -97,6 +99,8 @@ class EmulatedPort:
         ready, _, _ = select.select(watched, [], [], pause_s)
         if self._stop_reader in ready:
             return False
+        behind_s = self._now_s() - self.emulation.now_s - FARTHEST_BEHIND_S * self._factor
+        self._begin_s += max(behind_s, 0.0) / self._factor
         now_s = self._now_s()
         if self._ends is not None and self._ends[0] in ready:
             self._hear(now_s)

@@ -168,24 +168,35 @@ class Graph:
         self.processes = ProcessGroup({"ROS_DOMAIN_ID": str(domain), "ROS_LOG_DIR": str(folder)}, folder)
         self.probe = Probe(domain)
 
-    def start(self, settings: Mapping[str, Mapping[str, Any]] | None = None, **arguments: str) -> Child:
+    def start(
+        self,
+        settings: Mapping[str, Mapping[str, Any]] | None = None,
+        bring_up: Path = BRING_UP,
+        **arguments: str,
+    ) -> Child:
         """Starts everything; gives the lifecycle manager.
 
         Args:
             settings: Further parameters by node name.
+            bring_up: Which bring-up file.
             arguments: Arguments of the bring-up file.
         """
         manager = None
         arguments.setdefault("journal", str(self.folder / "journal"))
-        for spec in find_bringup(str(BRING_UP)).resolve(arguments):
+        for spec in find_bringup(str(bring_up)).resolve(arguments):
             more = (settings or {}).get(spec.name, {})
             manager = self.processes.start(replace(spec, parameters={**spec.parameters, **more}))
         assert manager is not None
         return manager
 
-    def up(self, settings: Mapping[str, Mapping[str, Any]] | None = None, **arguments: str) -> Graph:
+    def up(
+        self,
+        settings: Mapping[str, Mapping[str, Any]] | None = None,
+        bring_up: Path = BRING_UP,
+        **arguments: str,
+    ) -> Graph:
         """Starts everything and waits until the managed nodes are active."""
-        manager = self.start(settings, **arguments)
+        manager = self.start(settings, bring_up, **arguments)
         self.probe.until(lambda: manager.process.poll() is not None)
         assert manager.process.returncode == 0, manager.log_tail(20)
         return self

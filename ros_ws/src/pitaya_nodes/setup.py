@@ -27,6 +27,7 @@ setup(
             "command_gate = pitaya_nodes.command_gate:main",
             "reward_node = pitaya_nodes.reward_node:main",
             "sim_node = pitaya_nodes.sim_node:main",
+            "dynamixel_node = pitaya_nodes.dynamixel_node:main",
             "lifecycle_manager = pitaya_nodes.lifecycle_manager:main",
             "recorder = pitaya_nodes.recorder:main",
         ],

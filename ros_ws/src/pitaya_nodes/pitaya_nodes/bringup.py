@@ -14,13 +14,14 @@ import yaml
 from ament_index_python.packages import PackageNotFoundError, get_package_share_directory
 
 from meta_rl_core.bundle.manifest import MANIFEST_FILE
+from meta_rl_core.runtime.robot_file import find_robot
 from pitaya_nodes.errors import BringUpError
 
 BRINGUP_PACKAGE = "pitaya_bringup"
 MANAGER = "lifecycle_manager"
 _SUBSTITUTION = re.compile(r"\$\(([^()]*)\)")
 _COMPARISON = re.compile(r"(\w+)\s*(==|!=)\s*(\S*)")
-_KINDS = ("string", "path", "bundle", "integer", "number", "boolean")
+_KINDS = ("string", "path", "bundle", "robot", "integer", "number", "boolean")
 _BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
 LARGEST_FILE_BYTES = 1 << 16
 _NODE_KEYS = {"name", "package", "executable", "managed", "if", "parameters", "remappings", "respawn"}
@@ -63,6 +64,8 @@ class Argument:
             return _BOOLEANS[text.lower()]
         if self.kind == "bundle":
             return str(find_bundle(text))
+        if self.kind == "robot":
+            return str(find_robot(text))
         if self.kind == "path" and text:
             return str(Path(text).expanduser().absolute())
         return text

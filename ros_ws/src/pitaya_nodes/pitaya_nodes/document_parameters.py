@@ -11,7 +11,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pitaya_nodes import gate_settings, lifecycle_manager, policy_node, recorder, reward_node, sim_node
+from pitaya_nodes import (
+    dynamixel_node,
+    gate_settings,
+    lifecycle_manager,
+    policy_node,
+    recorder,
+    reward_node,
+    sim_node,
+)
 from pitaya_nodes.errors import BringUpError
 from pitaya_nodes.parameters import Setting
 
@@ -20,6 +28,7 @@ NODES: dict[str, tuple[Setting, ...]] = {
     "command_gate": gate_settings.SETTINGS,
     "reward_node": reward_node.SETTINGS,
     "sim_node": sim_node.SETTINGS,
+    "dynamixel_node": dynamixel_node.SETTINGS,
     "lifecycle_manager": lifecycle_manager.SETTINGS,
     "recorder": recorder.SETTINGS,
 }
