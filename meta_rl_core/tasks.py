@@ -171,6 +171,15 @@ class TaskFamily(ABC):
             f"observations of {self.spec.name!r} tell nothing of the task: there is no goal to replace"
         )
 
+    def task_features(self, tasks: Array) -> Array:
+        """Task parameters as a network should see them, shape (n, F): near tasks near each other, values about one.
+
+        By default standardised by the training tasks; an angle, say, is better given as cosine and sine.
+        """
+        known = self.training_tasks()
+        spread = known.std(axis=0)
+        return (tasks - known.mean(axis=0)) / np.where(spread > 0.0, spread, 1.0)
+
     @abstractmethod
     def make_worlds(self, count: int) -> Worlds:
         """Worlds that step together; the caller owns them."""

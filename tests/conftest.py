@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+# Networks in tests are tiny: a second thread only waits for the first, for ever on a loaded machine.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 # Domains above 101 map to ports in the range that Linux hands out to anybody; 0 is where people work.
 ROS_DOMAINS = range(1, 102)
 

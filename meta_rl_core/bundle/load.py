@@ -12,7 +12,14 @@ from numpy.typing import NDArray
 
 from meta_rl_core.bundle.files import build_tensors, read_bounded, sha256_of, tensor_shapes
 from meta_rl_core.bundle.golden import GoldenErrors, check_golden_shapes, check_shapes, replay_golden
-from meta_rl_core.bundle.manifest import GOLDEN_FILE, MANIFEST_FILE, WEIGHTS_FILE, Manifest, bundle_hash
+from meta_rl_core.bundle.manifest import (
+    GOLDEN_FILE,
+    HYPOTHESES,
+    MANIFEST_FILE,
+    WEIGHTS_FILE,
+    Manifest,
+    bundle_hash,
+)
 from meta_rl_core.bundle.schema import LARGEST_TENSORS_BYTES, read_manifest
 from meta_rl_core.errors import BundleError, InvalidValueError, JointMismatchError, PitayaError
 from meta_rl_core.runtime.inference import Network
@@ -61,6 +68,11 @@ class Bundle:
     def encoder(self) -> Network:
         """A new instance of the encoder, sharing the weights."""
         return Network(self.manifest.encoder, self.weights, "encoder")
+
+    @property
+    def hypotheses(self) -> Array | None:
+        """What z was for each training task, shape (K, latent), or None if the bundle does not say."""
+        return self.weights.get(HYPOTHESES)
 
     def check_robot(self, joint_names: Sequence[str]) -> None:
         """Checks that a robot offers every joint the policy needs; extra joints and another order are fine.

@@ -18,6 +18,8 @@ SCHEMA_VERSION = 1
 MANIFEST_FILE = "manifest.json"
 WEIGHTS_FILE = "weights.safetensors"
 GOLDEN_FILE = "golden.safetensors"
+HYPOTHESES = "hypotheses"
+"""Name of the tensor with what z was for each training task, shape (hypotheses, latent)."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,7 @@ class Manifest:
         reward_scale_in_context: Factor on the reward before it enters the encoder.
         actor: Layers from observation and z to action mean and log std.
         encoder: Layers from a context row to factor mean and raw variance.
+        hypotheses: How many z of training tasks come along to explore with; 0 where exploring draws from the prior.
         provenance: Where the policy comes from.
         files: Records of the weights and golden files.
     """
@@ -98,6 +101,7 @@ class Manifest:
     reward_scale_in_context: float
     actor: tuple[Layer, ...]
     encoder: tuple[Layer, ...]
+    hypotheses: int
     provenance: Provenance
     files: Mapping[str, FileRecord]
 
@@ -110,7 +114,10 @@ class Manifest:
     @property
     def weight_shapes(self) -> dict[str, tuple[int, ...]]:
         """Name and shape of every weight."""
-        return {**parameter_shapes(self.actor, "actor"), **parameter_shapes(self.encoder, "encoder")}
+        shapes = {**parameter_shapes(self.actor, "actor"), **parameter_shapes(self.encoder, "encoder")}
+        if self.hypotheses:
+            shapes[HYPOTHESES] = (self.hypotheses, self.latent_dim)
+        return shapes
 
 
 def family_fields(spec: FamilySpec, reward_model: RewardModel) -> dict[str, Any]:

@@ -25,6 +25,8 @@ from meta_rl_core.runtime.terms import Term
 LARGEST_TENSORS_BYTES = 64 << 20
 LARGEST_DIMENSION = 65_536
 LARGEST_COUNT = 2**53
+MOST_HYPOTHESES = 1000
+"""Covering compares all pairs, so a hostile number would keep a robot busy."""
 CONTEXT_REWARDS = ("dense", "sparse")
 
 
@@ -52,6 +54,7 @@ def read_manifest(value: Mapping[str, Any]) -> Manifest:
         reward_scale_in_context=fields.number("reward_scale_in_context"),
         actor=_read_network(networks.inner("actor")),
         encoder=_read_network(networks.inner("encoder")),
+        hypotheses=fields.integer("hypotheses", 0, MOST_HYPOTHESES) if "hypotheses" in value else 0,
         provenance=_read_provenance(fields.inner("provenance")),
         files=_read_files(fields.inner("files")),
     )

@@ -29,7 +29,13 @@ from meta_rl_core.errors import InvalidValueError
     type=click.IntRange(min=0),
     default=2,
     show_default=True,
-    help="How many of them act on a sample from the prior.",
+    help="How many of them explore before the belief is acted on.",
+)
+@click.option(
+    "--exploration",
+    type=click.Choice(["prior", "cover"]),
+    help="What those act on: samples of the prior (as in the paper), or hypotheses that cover the training tasks. "
+    "By default what the bundle offers.",
 )
 @click.option(
     "--sampling",
@@ -50,6 +56,7 @@ def evaluate(
     seed: int,
     episodes: int,
     exploration_episodes: int,
+    exploration: str | None,
     sampling: str,
     json_path: Path | None,
 ) -> None:
@@ -63,7 +70,7 @@ def evaluate(
     from meta_rl_core.runtime.evaluator import Protocol, evaluate_bundle
     from meta_rl_core.runtime.report import report_scores
 
-    protocol = Protocol(episodes, exploration_episodes, sampling, seed)  # type: ignore[arg-type]
+    protocol = Protocol(episodes, exploration_episodes, sampling, seed, exploration)  # type: ignore[arg-type]
     policy = load_bundle(bundle)
     family = load_family(policy.manifest.family, from_file=True)
     started = time.monotonic()
@@ -102,7 +109,7 @@ def _print_table(scores: dict[str, Any]) -> None:
         explores = index < scores["exploration_episodes"]
         table.add_row(
             str(index + 1),
-            "prior" if explores else "posterior",
+            scores["exploration"] if explores else "posterior",
             f"{100 * episode['success_rate']:.0f} %",
             f"{_short(episode['return_mean'])} ± {_short(episode['return_std'])}",
             _short(episode["return_cvar5"]),

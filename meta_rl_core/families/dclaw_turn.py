@@ -25,7 +25,9 @@ MAX_SPEED_RAD_S = 2.0 * np.pi / 3.0
 TRAINING_COUNT = 100
 LEAST_TASK_DISTANCE_RAD = 1e-3
 
-_HALF_RANGE_RAD = np.tile([0.48, np.pi / 3, np.pi / 2], 3)
+LOW_RAD = np.tile([-0.45 + np.radians(5.0), -np.pi / 3, -np.pi / 2], 3)
+HIGH_RAD = np.tile([0.48, np.pi / 3, np.pi / 2], 3)
+"""Commands stay 5 degrees inside every mechanical stop; elsewhere these are ROBEL's limits."""
 _VELOCITY_SCALE = 0.2
 _ERROR_WEIGHT = 5.0
 _SLOW_RAD_S = 0.5
@@ -46,10 +48,10 @@ def make_robot() -> RobotInterface:
     """
     action = JointPositionAction(
         joints=CLAW_JOINTS,
-        center=np.zeros(9),
-        half_range=_HALF_RANGE_RAD,
-        low=-_HALF_RANGE_RAD,
-        high=_HALF_RANGE_RAD,
+        center=(LOW_RAD + HIGH_RAD) / 2.0,
+        half_range=(HIGH_RAD - LOW_RAD) / 2.0,
+        low=LOW_RAD,
+        high=HIGH_RAD,
         max_step=np.full(9, MAX_SPEED_RAD_S * PERIOD_S),
     )
     terms = (

@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Encoder and actor: the two networks that leave training in a bundle."""
+"""Encoder and actor, which leave training in a bundle, and their teacher, which does not."""
 
 from __future__ import annotations
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from meta_rl_core.networks.actor import Actor
 from meta_rl_core.networks.encoder import Encoder, product_of_gaussians
+from meta_rl_core.networks.task_embedding import TaskEmbedding
 from meta_rl_core.pearl.batch import Batch
 from meta_rl_core.pearl.config import PearlConfig
 from meta_rl_core.tasks import FamilySpec
@@ -20,10 +23,23 @@ def context_dim(spec: FamilySpec, config: PearlConfig) -> int:
 
 
 class Agent(nn.Module):
-    """The encoder q(z | context) and the actor pi(a | s, z)."""
+    """The encoder q(z | context), the actor pi(a | s, z) and, by option, the embedding p(z | task)."""
 
-    def __init__(self, spec: FamilySpec, config: PearlConfig, generator: torch.Generator) -> None:
-        """Builds both networks; `generator` draws every initial weight."""
+    def __init__(
+        self,
+        spec: FamilySpec,
+        config: PearlConfig,
+        generator: torch.Generator,
+        known_features: Tensor | None = None,
+    ) -> None:
+        """Builds the networks; `generator` draws every initial weight.
+
+        Args:
+            spec: The family's sizes.
+            config: The run's settings.
+            generator: Draws weights.
+            known_features: Features of the training tasks, shape (n, F); needed for an embedding of tasks.
+        """
         super().__init__()
         self.config = config
         self.encoder = Encoder(
@@ -37,6 +53,28 @@ class Agent(nn.Module):
         self.actor = Actor(
             spec.observation_dim, config.latent_dim, spec.action_dim, config.actor_hidden, generator=generator
         )
+        self.known_features = torch.empty((0, 0)) if known_features is None else known_features
+        self.embedding: TaskEmbedding | None = None
+        if config.privileged_share > 0.0:
+            self.embedding = TaskEmbedding(
+                self.known_features.shape[1], config.latent_dim, generator=generator
+            )
+
+    @torch.no_grad()
+    def hypotheses(self, count: int, generator: np.random.Generator) -> NDArray[np.float64]:
+        """What to act on before anything is known, shape (count, latent).
+
+        Samples of the prior; with an embedding of tasks, what it makes of random training tasks.
+        """
+        noise = generator.standard_normal((count, self.config.latent_dim))
+        if self.embedding is None:
+            return noise
+        tasks = torch.from_numpy(generator.integers(len(self.known_features), size=count))
+        device = next(self.embedding.parameters()).device
+        mean, variance = (
+            part.cpu().double().numpy() for part in self.embedding(self.known_features[tasks].to(device))
+        )
+        return np.asarray(mean + np.sqrt(variance) * noise)
 
     def encode_context(
         self, observation: Tensor, action: Tensor, reward: Tensor, next_observation: Tensor

@@ -25,5 +25,7 @@ class Batch(NamedTuple):
     """Encoder inputs, shape (T, C, context_dim)."""
     known_z: Tensor | None = None
     """What an oracle is told in place of the posterior, shape (T, latent)."""
+    task_features: Tensor | None = None
+    """The tasks themselves, for a teacher of the encoder, shape (T, F)."""
     early_context: Tensor | None = None
     """Of the same tasks, as lived before anything was known: prior episodes alone, shape (T, C, context_dim)."""

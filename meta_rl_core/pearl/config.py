@@ -103,6 +103,17 @@ class PearlConfig:
     early_context_weight: float = 0.0
     """Weight of making the posterior of uninformed early contexts cover what informative ones of the same task say
     (sac_v2 with relabelling); without it a context that says little is taken for a sharp answer."""
+    privileged_share: float = 0.0
+    """Share of the tasks of a batch whose z comes from an embedding of the task itself (sac_v2). Actor and critics
+    then learn from clean hypotheses from the start, and the encoder learns to infer them from context."""
+    inference_weight: float = 1.0
+    """Weight of KL(embedding || posterior), which teaches the encoder; without an embedding it plays no part."""
+    distillation_updates: int = 0
+    """Updates after the last iteration in which encoder and actor together imitate the actor that is told the task."""
+    distillation_learning_rate: float = 1e-3
+    """Falls linearly over the second half of the distillation."""
+    distillation_kl_weight: float = 1e-4
+    """Weight of the information bottleneck in the distillation, beside the squared error of actions."""
     rewarded_context_share: float = 0.0
     """Share of contexts chosen, with their tasks, to hold sparse reward; needs relabelling."""
     target_entropy_per_action: float = -1.0
@@ -145,14 +156,25 @@ class PearlConfig:
             ("learning_rate", 0.0, 1.0),
             ("learning_rate_decay", 0.0, 1.0),
             ("averaging_rate", 0.0, 1.0),
+            ("distillation_learning_rate", 0.0, 1.0),
             ("initial_temperature", 0.0, 1e3),
         ):
             if not low < getattr(self, name) <= high:
                 raise InvalidValueError(f"{name} must lie in ({low}, {high}], got {getattr(self, name)}")
+        if self.distillation_updates and not (self.relabel and self.privileged_share):
+            raise InvalidValueError(
+                "distillation needs a teacher that is told the task and contexts of any task; set privileged_share and "
+                "relabel, or distillation_updates=0"
+            )
+        if not 0.0 <= self.privileged_share <= 1.0:
+            raise InvalidValueError(f"privileged_share must lie in [0, 1], got {self.privileged_share}")
         for name in (
             "kl_weight",
             "aggregate_weight",
             "early_context_weight",
+            "inference_weight",
+            "distillation_updates",
+            "distillation_kl_weight",
             "reward_prediction_weight",
             "transition_prediction_weight",
             "goal_relabel_share",

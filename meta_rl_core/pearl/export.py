@@ -16,7 +16,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from meta_rl_core.bundle.golden import ACTIONS, CONTEXTS, TRANSITIONS
-from meta_rl_core.bundle.manifest import family_fields
+from meta_rl_core.bundle.manifest import HYPOTHESES, family_fields
+from meta_rl_core.bundle.schema import MOST_HYPOTHESES
 from meta_rl_core.errors import CheckpointError
 from meta_rl_core.pearl.agent import Agent
 from meta_rl_core.pearl.checkpoint import AVERAGED
@@ -59,6 +60,7 @@ def export_parts(
         )
     with torch.no_grad():
         golden = _golden(agent, family)
+        hypotheses = _hypotheses(agent, family)
     fields = {
         "name": family.spec.name,
         **family_fields(family.spec, family.reward_model),
@@ -70,6 +72,7 @@ def export_parts(
             "actor": {"layers": agent.actor.network.describe()},
             "encoder": {"layers": agent.encoder.network.describe()},
         },
+        "hypotheses": len(hypotheses),
         "provenance": {
             "commit": _commit(),
             "command": _command(run_directory, config),
@@ -85,6 +88,8 @@ def export_parts(
         **agent.actor.network.export_weights("actor"),
         **agent.encoder.network.export_weights("encoder"),
     }
+    if len(hypotheses):
+        weights[HYPOTHESES] = hypotheses
     return BundleParts(fields, weights, golden)
 
 
@@ -115,12 +120,21 @@ def load_agent(
             "`pitaya train FAMILY --out DIR`"
         ) from error
     family = load_family(config.family)
-    agent = Agent(family.spec, config, torch.Generator())
+    features = torch.as_tensor(family.task_features(family.training_tasks()), dtype=torch.float32)
+    agent = Agent(family.spec, config, torch.Generator(), features)
     try:
         agent.load_state_dict(tensors)
     except RuntimeError as error:
         raise CheckpointError(f"{run_directory}: the weights do not fit its config.yaml: {error}") from error
     return config, agent, family, counters
+
+
+def _hypotheses(agent: Agent, family: TaskFamily) -> NDArray[np.float32]:
+    """What z is for each training task, as far as training had an embedding of tasks; shape (K, latent)."""
+    if agent.embedding is None:
+        return np.empty((0, agent.config.latent_dim), np.float32)
+    mean, _ = agent.embedding(agent.known_features[:MOST_HYPOTHESES])
+    return mean.numpy().astype(np.float32)
 
 
 def _golden(agent: Agent, family: TaskFamily) -> dict[str, NDArray[np.float32]]:

@@ -52,7 +52,9 @@ class Learner:
             )
         self.generator = np.random.Generator(np.random.PCG64(config.seed))
         self.torch_generator = torch.Generator().manual_seed(config.seed)
-        self.agent = Agent(family.spec, config, self.torch_generator)
+        self.tasks = family.training_tasks()
+        self.task_features = torch.as_tensor(family.task_features(self.tasks), dtype=torch.float32)
+        self.agent = Agent(family.spec, config, self.torch_generator, self.task_features)
         self.update: SacV1Update | SacV2Update = UPDATES[config.method](
             family.spec, config, self.agent, self.torch_generator
         )
@@ -61,8 +63,6 @@ class Learner:
             self.torch_generator = torch.Generator(self.device).manual_seed(config.seed)
         self.averaged = copy.deepcopy(self.agent).requires_grad_(False)
         self.explorer = Explorer(family, self.agent)
-        self.tasks = family.training_tasks()
-        self.task_tensor = torch.as_tensor(self.tasks, dtype=torch.float32)
         self.env_steps = 0
         self.updates = 0
         self.replay: TaskReplay | RelabelledReplay
@@ -171,7 +171,7 @@ class Learner:
             rl_rows = self.replay.draw_rl((config.meta_batch, config.batch_size), self.generator)
             if config.early_context_weight > 0.0:
                 early_rows = self.replay.draw_early(config.meta_batch, config.context_size, self.generator)
-                early = self._encoded(early_rows, tasks)
+                early = self.encode(early_rows, tasks)
         else:
             tasks = self.generator.integers(len(self.tasks), size=config.meta_batch)
             context_rows = self.replay.sample_context(tasks, config.context_size, self.generator)
@@ -182,15 +182,22 @@ class Learner:
                 self.family, transitions, self.tasks[tasks], config.goal_relabel_share, self.generator
             )
         del transitions["signals"], transitions["sparse_reward"]
-        context = self._encoded(context_rows, tasks)
+        context = self.encode(context_rows, tasks)
         known_z = None
         if config.control == "oracle":
             known_z = torch.as_tensor(
                 self.explorer.known_z(self.tasks[tasks]), dtype=torch.float32, device=self.device
             )
-        return Batch(**transitions, context=context, early_context=early, known_z=known_z)
+        return Batch(
+            **transitions,
+            context=context,
+            known_z=known_z,
+            task_features=self.task_features[torch.from_numpy(tasks)].to(self.device),
+            early_context=early,
+        )
 
-    def _encoded(self, rows: torch.Tensor, tasks: Index) -> torch.Tensor:
+    def encode(self, rows: torch.Tensor, tasks: Index) -> torch.Tensor:
+        """Encoder inputs (T, C, context_dim) of replay rows (T, C), judged for one task (index) per row."""
         context = self._transitions(rows, tasks)
         sparse = self.family.spec.context_reward == "sparse"
         return self.agent.encode_context(

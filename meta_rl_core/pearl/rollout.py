@@ -36,14 +36,15 @@ class Explorer:
     def prior_z(self, tasks: Array, generator: np.random.Generator) -> Array:
         """What to act on before anything is seen of `tasks` (N, K), shape (N, latent).
 
-        A sample of N(0, I); zero for a deterministic latent, which has no prior; the task itself for an oracle.
+        A sample of N(0, I), or what an embedding makes of random training tasks; zero for a deterministic latent,
+        which has no prior; the task itself for an oracle.
         """
         config = self.agent.config
         if config.control == "oracle":
             return self.known_z(tasks)
         if config.deterministic_latent:
             return np.zeros((len(tasks), config.latent_dim))
-        return generator.standard_normal((len(tasks), config.latent_dim))
+        return self.agent.hypotheses(len(tasks), generator)
 
     @torch.no_grad()
     def episode(

@@ -29,7 +29,11 @@ class SacV1Update(nn.Module):
     """Networks, optimisers and the update of the `paper` preset."""
 
     def __init__(
-        self, spec: FamilySpec, config: PearlConfig, agent: Agent, generator: torch.Generator
+        self,
+        spec: FamilySpec,
+        config: PearlConfig,
+        agent: Agent,
+        generator: torch.Generator,
     ) -> None:
         """Builds critics and one Adam optimiser per network."""
         super().__init__()

@@ -23,14 +23,20 @@ from meta_rl_core.pearl.batch import Batch
 from meta_rl_core.pearl.config import PearlConfig
 from meta_rl_core.tasks import FamilySpec
 
+Gaussian = tuple[Tensor, Tensor]
+
 
 class SacV2Update(nn.Module):
     """Networks, optimisers and the update of the `fast` preset."""
 
     def __init__(
-        self, spec: FamilySpec, config: PearlConfig, agent: Agent, generator: torch.Generator
+        self,
+        spec: FamilySpec,
+        config: PearlConfig,
+        agent: Agent,
+        generator: torch.Generator,
     ) -> None:
-        """Builds critics, the reward head and the temperature."""
+        """Builds critics, auxiliary heads and the temperature."""
         super().__init__()
         self.config = config
         self.agent = agent
@@ -63,6 +69,8 @@ class SacV2Update(nn.Module):
         shared = [*agent.encoder.parameters(), *self.critic.parameters(), *self.reward_head.parameters()]
         if self.transition_head is not None:
             shared.extend(self.transition_head.parameters())
+        if agent.embedding is not None:
+            shared += agent.embedding.parameters()
         self.critic_optimiser = torch.optim.Adam(shared, lr=config.learning_rate, fused=True)
         self.actor_optimiser = torch.optim.Adam(agent.actor.parameters(), lr=config.learning_rate, fused=True)
         self.temperature_optimiser = torch.optim.Adam([self.log_temperature], lr=config.learning_rate)
@@ -87,6 +95,7 @@ class SacV2Update(nn.Module):
         loss = losses["critic_loss"] + self.config.kl_weight * losses["kl_per_task"]
         loss = loss + self.config.aggregate_weight * losses["aggregate_kl"]
         loss = loss + self.config.early_context_weight * losses["early_kl"]
+        loss = loss + self.config.inference_weight * losses["inference_kl"]
         loss = loss + self.config.reward_prediction_weight * losses["reward_loss"]
         if "transition_loss" in losses:
             loss = loss + self.config.transition_prediction_weight * losses["transition_loss"]
@@ -125,12 +134,16 @@ class SacV2Update(nn.Module):
         with torch.autocast(
             batch.observation.device.type, torch.bfloat16, enabled=self.config.reduced_precision
         ):
-            mean, variance = self.agent.belief(batch)
+            inferred = self.agent.belief(batch)
+            told = self._told(batch, inferred)
+            mean, variance = self._mixed(told, inferred)
             z = (mean + variance.sqrt() * latent_noise).unsqueeze(1)
             rows = z.expand(-1, batch.observation.shape[1], -1)
+            target_mean, target_variance = told[0].detach(), told[1].detach()
             losses = {
-                **self._bottleneck(mean, variance),
-                "early_kl": self._early_loss(batch, mean.detach(), variance.detach()),
+                **self._bottleneck(*told),
+                "early_kl": self._early_loss(batch, target_mean, target_variance),
+                "inference_kl": self._inference_loss(target_mean, target_variance, inferred),
                 "critic_loss": self._critic_loss(
                     batch, rows if learns_from_values else rows.detach(), next_noise
                 ),
@@ -149,6 +162,19 @@ class SacV2Update(nn.Module):
             together = aggregate_kl(mean, variance)
         return {"kl_per_task": kl_to_standard_normal(mean, variance) / len(mean), "aggregate_kl": together}
 
+    def _told(self, batch: Batch, inferred: Gaussian) -> Gaussian:
+        """What z is for the tasks themselves; without an embedding nobody knows better than the encoder."""
+        if self.agent.embedding is None or batch.task_features is None:
+            return inferred
+        told: Gaussian = self.agent.embedding(batch.task_features)
+        return told
+
+    def _mixed(self, told: Gaussian, inferred: Gaussian) -> Gaussian:
+        """The first tasks of the batch are told what they are; tasks come in random order."""
+        count = round(self.config.privileged_share * len(inferred[0]))
+        mean, variance = (torch.cat([a[:count], b[count:]]) for a, b in zip(told, inferred, strict=True))
+        return mean, variance
+
     def _critic_loss(self, batch: Batch, z: Tensor, noise: Tensor) -> Tensor:
         with torch.no_grad():
             following = self.agent.actor.sample(batch.next_observation, z, noise)
@@ -158,6 +184,12 @@ class SacV2Update(nn.Module):
             target = target + (1.0 - batch.terminal) * self.config.discount * bootstrap
         first, second = self.critic(batch.observation, batch.action, z)
         return functional.mse_loss(first, target) + functional.mse_loss(second, target)
+
+    def _inference_loss(self, mean: Tensor, variance: Tensor, inferred: Gaussian) -> Tensor:
+        """How badly the posterior covers what the embedding knows of the task."""
+        if self.agent.embedding is None:
+            return torch.zeros((), device=mean.device)
+        return kl_between(mean, variance, *inferred).mean()
 
     def _early_loss(self, batch: Batch, mean: Tensor, variance: Tensor) -> Tensor:
         """How badly the posterior of an uninformed context covers what turns out to be true of its task."""

@@ -18,11 +18,13 @@ from safetensors.torch import save_file
 from meta_rl_core.errors import CheckpointError, TrainingDivergedError
 from meta_rl_core.pearl.checkpoint import load_checkpoint, save_checkpoint
 from meta_rl_core.pearl.config import PearlConfig
+from meta_rl_core.pearl.distillation import Distillation
 from meta_rl_core.pearl.evaluation import Evaluation, evaluate
 from meta_rl_core.pearl.family_check import check_family
 from meta_rl_core.pearl.learner import Learner
 from meta_rl_core.pearl.logs import RunLog, pace_line, progress_bar
 from meta_rl_core.pearl.rollout import Explorer
+from meta_rl_core.pearl.visits import RelabelledReplay
 from meta_rl_core.tasks import TaskFamily
 
 EVALUATION_STREAM = 0x5EED
@@ -57,9 +59,9 @@ class Trainer:
         self._evaluator = Explorer(family, self.learner.averaged)
         self.checkpoint_every_s = checkpoint_every_s
         self._clock = clock
-        self.progress: dict[str, Any] = {"iteration": 0, "wall_s": 0.0, "best": None}
+        self.progress: dict[str, Any] = {"iteration": 0, "wall_s": 0.0, "best": None, "distilled": False}
         if resume:
-            self.progress = load_checkpoint(self.learner, directory / "checkpoint")
+            self.progress |= load_checkpoint(self.learner, directory / "checkpoint")
         elif (directory / "progress.csv").exists():
             raise CheckpointError(
                 f"{directory} already holds a run; pass --resume to go on with it or choose another --out"
@@ -97,6 +99,9 @@ class Trainer:
                             bar.console.print(f"{pace}  {scores}")
                     if self._clock() - self._last_checkpoint > self.checkpoint_every_s:
                         self.save()
+                if config.distillation_updates and not self.progress["distilled"]:
+                    self.save()
+                    bar.console.print(self._distil())
             except KeyboardInterrupt:
                 bar.console.print(
                     "interrupted; going back to it with --resume loses nothing since the last iteration"
@@ -136,13 +141,23 @@ class Trainer:
                 sums[name] = sums.get(name, torch.zeros(())) + value
                 counts[name] = counts.get(name, 0) + 1
         means = {name: float(total) / counts[name] for name, total in sums.items()}
-        broken = sorted(name for name, value in means.items() if not math.isfinite(value))
-        if broken:
-            raise TrainingDivergedError(
-                f"{', '.join(broken)} stopped being finite at update {self.learner.updates}; the last good checkpoint "
-                f"is {self.directory / 'checkpoint'}; lower the learning rate or the reward scale and resume"
-            )
+        _require_finite(means, self.learner.updates, self.directory)
         return means
+
+    def _distil(self) -> str:
+        """The last phase; interrupted, it begins anew from the checkpoint before it."""
+        learner = self.learner
+        assert isinstance(learner.replay, RelabelledReplay), "the configuration asks for relabelling"
+        distillation = Distillation(learner, learner.replay)
+        losses: dict[str, torch.Tensor] = {}
+        for _ in range(self.config.distillation_updates):
+            losses = distillation.step()
+        _require_finite(
+            {name: float(value) for name, value in losses.items()}, learner.updates, self.directory
+        )
+        learner.averaged.load_state_dict(distillation.averaged.state_dict())
+        self.progress["distilled"] = True
+        return self._evaluate({})
 
     def _evaluate(self, losses: dict[str, float]) -> str:
         config, learner = self.config.evaluation, self.learner
@@ -186,6 +201,15 @@ class Trainer:
             )
             counters = {"env_steps": self.learner.env_steps, "updates": self.learner.updates}
             (best / "scores.json").write_text(json.dumps({**counters, **self.progress["best"]}, indent=1))
+
+
+def _require_finite(losses: dict[str, float], updates: int, directory: Path) -> None:
+    broken = sorted(name for name, value in losses.items() if not math.isfinite(value))
+    if broken:
+        raise TrainingDivergedError(
+            f"{', '.join(broken)} stopped being finite at update {updates}; the last good checkpoint is "
+            f"{directory / 'checkpoint'}; lower the learning rate or the reward scale and resume"
+        )
 
 
 def _scores(result: Evaluation) -> dict[str, float]:

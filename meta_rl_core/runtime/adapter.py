@@ -13,6 +13,7 @@ from meta_rl_core.belief import TaskBelief
 from meta_rl_core.errors import InvalidValueError, NonFiniteError
 from meta_rl_core.runtime.adapter_state import AdapterState, read_state, state_to_dict
 from meta_rl_core.runtime.context import Transition, context_row
+from meta_rl_core.runtime.hypotheses import covering_hypotheses
 from meta_rl_core.runtime.inference import deterministic_action, gaussian_factor
 
 if TYPE_CHECKING:
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 Sampling = Literal["sample", "mean"]
 SAMPLINGS: tuple[str, ...] = get_args(Sampling)
+Exploration = Literal["prior", "cover"]
+EXPLORATIONS: tuple[str, ...] = get_args(Exploration)
+MOST_TRIES = 64
 MOST_EPISODES = 2**31 - 1
 
 
@@ -28,12 +32,18 @@ class Adapter:
     """A policy, its belief about the task at hand, and the hypothesis z it acts on.
 
     Follows the paper's evaluation protocol: z is fixed within an episode; the first `exploration_episodes`
-    draw it from the prior N(0, I), later ones from the posterior given all transitions so far; actions are
-    deterministic. The same bundle, seed and inputs give the same bits.
+    draw it from the prior N(0, I) or, where the bundle knows them, try hypotheses that cover the tasks; later ones
+    draw it from the posterior given all transitions so far; actions are deterministic. The same bundle, seed
+    and inputs give the same bits.
     """
 
     def __init__(
-        self, bundle: Bundle, seed: int, sampling: Sampling = "sample", exploration_episodes: int = 2
+        self,
+        bundle: Bundle,
+        seed: int,
+        sampling: Sampling = "sample",
+        exploration_episodes: int = 2,
+        exploration: Exploration | None = None,
     ) -> None:
         """Starts with the prior belief and no episode.
 
@@ -41,10 +51,12 @@ class Adapter:
             bundle: A loaded policy.
             seed: Decides every sampled z.
             sampling: After exploration, act on a posterior sample (the paper) or on the posterior mean.
-            exploration_episodes: How many episodes act on a prior sample.
+            exploration_episodes: How many episodes come before the belief is acted on.
+            exploration: What those act on: `prior` samples N(0, I), as in the paper; `cover` tries hypotheses that
+                together cover the training tasks. By default `cover` where the bundle holds hypotheses.
 
         Raises:
-            InvalidValueError: If an option is out of range.
+            InvalidValueError: If an option is out of range, or the bundle has no hypotheses to cover with.
         """
         if sampling not in SAMPLINGS:
             raise InvalidValueError(f"sampling must be one of {', '.join(SAMPLINGS)}, got {sampling!r}")
@@ -61,6 +73,7 @@ class Adapter:
         self._belief = self._prior()
         self._episodes_begun = 0
         self._z: Array | None = None
+        self.exploration, self._tries = _exploration(bundle, exploration, exploration_episodes)
 
     @property
     def belief(self) -> TaskBelief:
@@ -93,7 +106,7 @@ class Adapter:
         if keep_z and self._z is not None:
             z = self._z
         elif self._episodes_begun < self.exploration_episodes:
-            z = self._generator.standard_normal(self._manifest.latent_dim)
+            z = self._exploring_z()
         elif self.sampling == "mean":
             z = self._belief.mean
         else:
@@ -101,6 +114,11 @@ class Adapter:
         self._episodes_begun += 1
         self._z = _frozen(z)
         return self._z
+
+    def _exploring_z(self) -> Array:
+        if self.exploration == "cover":
+            return self._tries[self._episodes_begun % len(self._tries)]
+        return self._generator.standard_normal(self._manifest.latent_dim)
 
     def act(self, observation: Array) -> Array:
         """Deterministic action for an observation of shape (O,): tanh of the actor's mean, shape (A,).
@@ -200,6 +218,23 @@ class Adapter:
         if not np.isfinite(numbers).all():
             raise NonFiniteError(f"{what} must be finite, got {numbers.tolist()}")
         return numbers
+
+
+def _exploration(bundle: Bundle, asked: Exploration | None, episodes: int) -> tuple[Exploration, Array]:
+    """How to explore, and the hypotheses to try, shape (episodes, latent)."""
+    known = bundle.hypotheses
+    none: Array = np.empty((0, bundle.manifest.latent_dim))
+    if asked is not None and asked not in EXPLORATIONS:
+        raise InvalidValueError(f"exploration must be one of {', '.join(EXPLORATIONS)}, got {asked!r}")
+    if known is None:
+        if asked == "cover":
+            raise InvalidValueError(
+                f"bundle {bundle.manifest.name!r} holds no hypotheses to cover the tasks with; use exploration 'prior'"
+            )
+        return "prior", none
+    if asked == "prior":
+        return "prior", none
+    return "cover", covering_hypotheses(known, min(episodes, MOST_TRIES))
 
 
 def _generator(seed: int) -> np.random.Generator:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meta_rl_core.errors import BundleError, InvalidValueError
-from meta_rl_core.runtime.adapter import Adapter, Sampling
+from meta_rl_core.runtime.adapter import Adapter, Exploration, Sampling
 from meta_rl_core.runtime.context import Transition
 from meta_rl_core.tasks import FamilySpec, Judgement, TaskFamily, Worlds
 
@@ -29,12 +29,14 @@ class Protocol:
         exploration_episodes: How many of them act on a prior sample.
         sampling: Whether later ones act on a posterior sample (the paper) or on the posterior mean.
         seed: Decides every start state and every sampled z.
+        exploration: What the first episodes act on; None takes what the bundle offers (see `Adapter`).
     """
 
     episodes: int = 3
     exploration_episodes: int = 2
     sampling: Sampling = "sample"
     seed: int = 0
+    exploration: Exploration | None = None
 
     def __post_init__(self) -> None:
         """Checks that at least one episode follows exploration.
@@ -121,7 +123,8 @@ def evaluate_bundle(bundle: Bundle, family: TaskFamily, tasks: Array, protocol: 
         [stream.generate_state(1 + protocol.episodes, np.uint64) >> np.uint64(1) for stream in streams]
     )
     adapters = [
-        Adapter(bundle, int(seed), protocol.sampling, protocol.exploration_episodes) for seed in seeds[:, 0]
+        Adapter(bundle, int(seed), protocol.sampling, protocol.exploration_episodes, protocol.exploration)
+        for seed in seeds[:, 0]
     ]
     worlds = family.make_worlds(len(tasks))
     episodes = [

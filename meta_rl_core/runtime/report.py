@@ -42,6 +42,7 @@ def report_scores(bundle: Bundle, result: EvaluationResult, protocol: Protocol) 
         "tasks": len(result.tasks),
         "episodes": protocol.episodes,
         "exploration_episodes": protocol.exploration_episodes,
+        "exploration": protocol.exploration or ("prior" if bundle.hypotheses is None else "cover"),
         "sampling": protocol.sampling,
         "seed": protocol.seed,
         "env_steps": result.env_steps,

@@ -51,6 +51,10 @@ class DClawTurnFamily(TaskFamily):
         """Fresh targets [rad], uniform on the circle, shape (count, 1)."""
         return sample_targets(count, generator)
 
+    def task_features(self, tasks: Array) -> Array:
+        """Cosine and sine of the targets, shape (n, 2): the circle has no seam."""
+        return np.concatenate([np.cos(tasks), np.sin(tasks)], axis=-1)
+
     def make_worlds(self, count: int, threads: int | None = None) -> DClawWorlds:
         """Worlds that step together on `threads` threads (default: one per CPU)."""
         return DClawWorlds(count, threads)

@@ -38,6 +38,7 @@ def random_parts(
     next_observation_in_context: bool = False,
     prior_in_product: bool = False,
     reward_scale_in_context: float = 0.1,
+    hypotheses: Array | None = None,
 ) -> tuple[dict[str, Any], dict[str, Array], dict[str, Array]]:
     """Manifest fields, weights and golden vectors, ready for `write_bundle`."""
     return random_parts_of(
@@ -48,6 +49,7 @@ def random_parts(
         next_observation_in_context=next_observation_in_context,
         prior_in_product=prior_in_product,
         reward_scale_in_context=reward_scale_in_context,
+        hypotheses=hypotheses,
     )
 
 
@@ -61,6 +63,7 @@ def random_parts_of(
     next_observation_in_context: bool = False,
     prior_in_product: bool = False,
     reward_scale_in_context: float = 0.1,
+    hypotheses: Array | None = None,
 ) -> tuple[dict[str, Any], dict[str, Array], dict[str, Array]]:
     """As `random_parts`, for any family."""
     rows = spec.observation_dim * (2 if next_observation_in_context else 1) + spec.action_dim + 1
@@ -93,6 +96,9 @@ def random_parts_of(
     golden = make_golden(
         manifest_fields, Network(actor, weights, "actor"), Network(encoder, weights, "encoder"), generator
     )
+    if hypotheses is not None:
+        manifest_fields["hypotheses"] = len(hypotheses)
+        weights["hypotheses"] = hypotheses
     return manifest_fields, weights, golden
 
 

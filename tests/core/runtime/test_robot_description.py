@@ -139,13 +139,18 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         load_robot(tmp_path / "none.yaml")
 
 
-def test_the_shipped_policys_interface_fits_and_only_joint_0_is_cut(dclaw: RobotDescription) -> None:
+def test_the_shipped_policys_interface_fits_and_nothing_of_it_is_cut(dclaw: RobotDescription) -> None:
     comparison = compare(dclaw, make_robot())
     assert comparison.contradictions == ()
-    assert [note.split(" from ")[0] for note in comparison.notes] == [
-        f"the policy commands {finger}_joint0" for finger in ("ff", "mf", "th")
-    ]
-    assert "cut to -0.3627 to 0.4800 rad" in comparison.notes[0]
+    assert comparison.notes == ()
+
+
+def test_a_command_range_beyond_the_margin_is_cut_and_noted(dclaw: RobotDescription) -> None:
+    joint = dclaw.joints[0]
+    tight = replace(
+        dclaw, joints=(replace(joint, limits=replace(joint.limits, low_rad=-0.40)), *dclaw.joints[1:])
+    )
+    assert "cut to -0.3127 to 0.4800 rad" in compare(tight, make_robot()).notes[0]
 
 
 def test_every_contradiction_with_the_policy_is_named(content: dict[str, Any]) -> None:
@@ -162,7 +167,7 @@ def test_every_contradiction_with_the_policy_is_named(content: dict[str, Any]) -
     assert "the policy does not command index_joint0" in said
     assert "the policy observes valve_joint, which dclaw does not measure" in said
     assert "acts every 0.1 s, which is no multiple of the robot's state period of 0.333333 s" in said
-    assert "the policy commands ff_joint0 from -0.4800 to 0.4800 rad, robot dclaw allows 0.5873 to" in said
+    assert "the policy commands ff_joint0 from -0.3627 to 0.4800 rad, robot dclaw allows 0.5873 to" in said
 
 
 def test_a_faster_policy_is_a_note_not_a_contradiction(dclaw: RobotDescription) -> None:
