@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Row 15: a policy that emits anything at all, through action, filter and gate."""
+"""Row 15: a policy that emits anything at all, through the safety filter that is the gate's last stage."""
 
 from __future__ import annotations
 
