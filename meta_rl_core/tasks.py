@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 from meta_rl_core.errors import ContractError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from meta_rl_core.runtime.robot_interface import RobotInterface
     from meta_rl_core.runtime.terms import Term
 
@@ -155,6 +157,16 @@ class TaskFamily(ABC):
     @abstractmethod
     def sample_tasks(self, count: int, generator: np.random.Generator) -> Array:
         """Fresh draws from the training distribution, shape (count, K); for families trained on more than a list."""
+
+    def narrowed(self, path: Path) -> TaskFamily:
+        """The same family with tasks drawn from the ranges in a file.
+
+        Raises:
+            ContractError: If the family has no such ranges.
+            InvalidValueError: If the file is not in order.
+        """
+        del path
+        raise ContractError(f"tasks of {self.spec.name!r} are not drawn from ranges in a file")
 
     def show_task(self, observation: Array, tasks: Array) -> Array:
         """Observations as they would be if the visible part of the task were another one, the motion being the same.

@@ -45,6 +45,12 @@ from meta_rl_core.errors import InvalidValueError
     help="After exploration, act on a posterior sample (as in the paper) or on the posterior mean.",
 )
 @click.option(
+    "--ranges",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    default=None,
+    help="Draw tasks from the ranges in this file, as `pitaya identify` writes it.",
+)
+@click.option(
     "--json",
     "json_path",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -58,6 +64,7 @@ def evaluate(
     exploration_episodes: int,
     exploration: str | None,
     sampling: str,
+    ranges: Path | None,
     json_path: Path | None,
 ) -> None:
     """Let the policy in BUNDLE adapt to held-out tasks of its family, by the paper's protocol.
@@ -73,6 +80,8 @@ def evaluate(
     protocol = Protocol(episodes, exploration_episodes, sampling, seed, exploration)  # type: ignore[arg-type]
     policy = load_bundle(bundle)
     family = load_family(policy.manifest.family, from_file=True)
+    if ranges is not None:
+        family = family.narrowed(ranges)
     started = time.monotonic()
     result = evaluate_bundle(policy, family, family.heldout_tasks(tasks, seed), protocol)
     scores = {**report_scores(policy, result, protocol), "wall_s": time.monotonic() - started}

@@ -11,6 +11,8 @@ from typing import Any
 
 import click
 
+RANGES_FILE = "ranges.yaml"
+
 
 @click.command()
 @click.argument("family")
@@ -61,6 +63,12 @@ import click
     "--threads", type=click.IntRange(min=1), default=None, help="Torch threads; all cores by default."
 )
 @click.option(
+    "--ranges",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    default=None,
+    help="Draw tasks from the ranges in this file, as `pitaya identify` writes it.",
+)
+@click.option(
     "--set",
     "settings",
     multiple=True,
@@ -78,6 +86,7 @@ def train(
     out: Path | None,
     resume: bool,
     threads: int | None,
+    ranges: Path | None,
     settings: tuple[str, ...],
 ) -> None:
     """Meta-train a policy on FAMILY, a registered name or 'package.module:factory'.
@@ -108,6 +117,8 @@ def train(
     if steps is not None:
         overrides["environment_steps"] = steps
     tasks = load_family(family)
+    if ranges is not None:
+        tasks = tasks.narrowed(ranges)
     if tasks.changes_dynamics:
         overrides.setdefault("relabel", False)
     if control == "oracle":
@@ -115,11 +126,26 @@ def train(
     config = make_config(family, preset, seed=seed, **overrides)
     name = "" if control == "none" else f"{control}-"
     directory = out or Path("runs") / f"{family.replace(':', '.')}-{preset}-{name}{seed}"
+    if resume:
+        _same_ranges(directory, ranges)
     trainer = Trainer(tasks, config, directory, resume=resume, device=device)
     if not resume:
+        if ranges is not None:
+            (directory / RANGES_FILE).write_bytes(ranges.read_bytes())
         (directory / COMMAND_FILE).write_text(shlex.join(["pitaya", *sys.argv[1:]]) + "\n")
     trainer.run()
     click.echo(f"run: {directory}")
+
+
+def _same_ranges(directory: Path, ranges: Path | None) -> None:
+    """Refuses to go on with a run on other tasks than it began with."""
+    from meta_rl_core.errors import InvalidValueError
+
+    kept = directory / RANGES_FILE
+    begun = kept.read_bytes() if kept.is_file() else None
+    if begun != (ranges.read_bytes() if ranges is not None else None):
+        asked = f"--ranges {kept}" if begun is not None else "no --ranges"
+        raise InvalidValueError(f"{directory} was begun with other tasks; resume it with {asked}")
 
 
 def _parse(setting: str) -> tuple[str, Any]:

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,6 +22,7 @@ from meta_rl_core.families.dclaw_turn import (
     sample_targets,
     training_targets,
 )
+from meta_rl_core.families.dynamics_file import read_ranges
 from meta_rl_core.tasks import TaskFamily
 from sim_bridge.dclaw.dynamics import DClawDynamicsWorlds
 from sim_bridge.dclaw.worlds import DClawWorlds
@@ -96,6 +99,14 @@ class DClawDynamicsFamily(TaskFamily):
     def sample_tasks(self, count: int, generator: np.random.Generator) -> Array:
         """Fresh tasks, shape (count, 5)."""
         return self._tasks.sample(count, generator)
+
+    def narrowed(self, path: Path) -> DClawDynamicsFamily:
+        """The family with bodies drawn from the ranges that `pitaya identify` wrote.
+
+        Raises:
+            InvalidValueError: If the file is not in order.
+        """
+        return DClawDynamicsFamily(read_ranges(path))
 
     def show_task(self, observation: Array, tasks: Array) -> Array:
         """The observation with the target of another task in it, shape (..., 31)."""

@@ -181,11 +181,10 @@ def test_a_world_depends_on_its_own_seed_and_actions_alone(family: TaskFamily) -
 def test_what_the_observation_may_tell_of_the_task_shows_from_the_start(family: TaskFamily) -> None:
     visible = len(family.spec.visible_task_names)
     assert family.spec.task_names[:visible] == family.spec.visible_task_names
-    tasks, seeds = some_tasks(family), np.arange(WORLDS)
-    first = family.make_worlds(WORLDS).reset(tasks, seeds)
-    changed = tasks.copy()
-    changed[:, :visible] += 0.5
-    shows = (family.make_worlds(WORLDS).reset(changed, seeds) != first).any(axis=1)
+    tasks, worlds = some_tasks(family), family.make_worlds(WORLDS)
+    first = worlds.reset(tasks, np.arange(WORLDS))
+    tasks[:, :visible] += 0.5
+    shows = (worlds.reset(tasks, np.arange(WORLDS)) != first).any(axis=1)
     assert shows.all() if visible else not shows.any()
 
 
@@ -194,8 +193,7 @@ def test_the_hidden_task_shows_in_observations_and_signals_exactly_if_it_changes
 ) -> None:
     actions, seeds = random_actions(family), np.arange(WORLDS)
     tasks = some_tasks(family, WORLDS + 1)
-    visible = len(family.spec.visible_task_names)
-    tasks[:, :visible] = tasks[0, :visible]
+    tasks[:, : len(family.spec.visible_task_names)] = tasks[0, : len(family.spec.visible_task_names)]
     one, other = (roll(family, part, seeds, actions) for part in (tasks[:-1], tasks[1:]))
     np.testing.assert_array_equal(one[0], other[0])
     if family.changes_dynamics:

@@ -36,6 +36,7 @@ setup(
             "up = pitaya_nodes.commands.up:up",
             "demo = pitaya_nodes.commands.demo:demo",
             "adapt = pitaya_nodes.commands.adapt:adapt",
+            "identify = pitaya_nodes.commands.identify:identify",
         ],
     },
 )
