@@ -30,12 +30,15 @@ setup(
             "dynamixel_node = pitaya_nodes.dynamixel_node:main",
             "lifecycle_manager = pitaya_nodes.lifecycle_manager:main",
             "recorder = pitaya_nodes.recorder:main",
+            "shadow_plant = pitaya_nodes.shadow_plant:main",
+            "controller_link = pitaya_nodes.controller_link:main",
         ],
         # Words of the `pitaya` command line that need ROS; meta_rl_core finds them without importing this.
         "pitaya.commands": [
             "up = pitaya_nodes.commands.up:up",
             "demo = pitaya_nodes.commands.demo:demo",
             "adapt = pitaya_nodes.commands.adapt:adapt",
+            "doctor = pitaya_nodes.commands.doctor:doctor",
             "identify = pitaya_nodes.commands.identify:identify",
         ],
     },

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pitaya_nodes import (
+    controller_link,
     dynamixel_node,
     gate_settings,
     lifecycle_manager,
@@ -31,6 +32,7 @@ NODES: dict[str, tuple[Setting, ...]] = {
     "dynamixel_node": dynamixel_node.SETTINGS,
     "lifecycle_manager": lifecycle_manager.SETTINGS,
     "recorder": recorder.SETTINGS,
+    "controller_link": controller_link.SETTINGS,
 }
 BEGIN = "<!-- parameters: written by python -m pitaya_nodes.document_parameters docs/ros_interface.md -->"
 END = "<!-- end of parameters -->"
