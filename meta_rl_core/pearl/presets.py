@@ -65,8 +65,10 @@ _DCLAW_FAST: dict[str, Any] = {
 _DCLAW_DYNAMICS_FAST: dict[str, Any] = {
     **_DCLAW_FAST,
     "relabel": False,
-    "early_context_weight": 0.0,
-    "aggregate_weight": 0.0,
+    "privileged_share": 0.0,
+    "inference_weight": 0.0,
+    "distillation_updates": 0,
+    "iterations": 250,
     "reward_prediction_weight": 0.0,
     "transition_prediction_weight": 10.0,
     "goal_relabel_share": 0.5,

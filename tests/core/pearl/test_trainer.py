@@ -19,7 +19,7 @@ from meta_rl_core.errors import (
 )
 from meta_rl_core.pearl.config import CollectionConfig, EvaluationConfig, PearlConfig
 from meta_rl_core.pearl.learner import Learner
-from meta_rl_core.pearl.presets import make_config
+from meta_rl_core.pearl.presets import PRESETS, make_config
 from meta_rl_core.pearl.trainer import Trainer
 from meta_rl_core.registry import load_family
 from tests.helpers.toy_family import LineFamily
@@ -138,6 +138,11 @@ def test_relabelling_is_refused_where_it_would_lie() -> None:
     )
     with pytest.raises(ContractError, match="change the dynamics"):
         Learner(family, config)
+
+
+@pytest.mark.parametrize(("preset", "family"), [(p, f) for p, families in PRESETS.items() for f in families])
+def test_every_preset_is_a_configuration_that_stands(preset: str, family: str) -> None:
+    assert make_config(family, preset).family == family
 
 
 def test_settings_survive_the_file_they_are_written_to() -> None:
