@@ -119,10 +119,11 @@ def test_the_check_of_commands_sees_what_is_wrong() -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_bring_up_argument_exists(page: Path) -> None:
-    file = ROOT / "config" / "bringup" / "dclaw_sim.yaml"
-    known = set(yaml.safe_load(file.read_text(encoding="utf-8"))["arguments"])
-    lines = [code for code in code_of(page) if re.search(r"pitaya up|ros2 launch", code)]
-    assert {name for line in lines for name in re.findall(r"\b(\w+):=", line)} <= known
+    for line in [code for code in code_of(page) if re.search(r"pitaya up|ros2 launch", code)]:
+        scenario = re.search(r"(?:up|bringup) (\w+?)(?:\.launch\.py)?(?:\s|$)", line)
+        file = ROOT / "config" / "bringup" / f"{scenario[1] if scenario else 'dclaw_sim'}.yaml"
+        known = set(yaml.safe_load(file.read_text(encoding="utf-8"))["arguments"])
+        assert set(re.findall(r"\b(\w+):=", line)) <= known, line
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

@@ -7,13 +7,13 @@ Knows no ROS: whoever owns it calls `cycle` at the state rate from one thread.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from enum import Enum
 
 import numpy as np
 
 from meta_rl_core.dynamixel.bus import MotorBus
 from meta_rl_core.dynamixel.derating import Heat
 from meta_rl_core.dynamixel.link import MotorLink
+from meta_rl_core.dynamixel.mode import Mode
 from meta_rl_core.dynamixel.port import BusError, DisconnectedError, SteadyPort
 from meta_rl_core.dynamixel.settings import joint_angle, position_tick
 from meta_rl_core.dynamixel.state import RobotState, read_state
@@ -24,23 +24,6 @@ from meta_rl_core.runtime.robot_description import RobotDescription
 Routine = Iterator[None]
 RECONNECT_S = 0.3
 REBOOT_S = 0.5
-
-
-class Mode(Enum):
-    """What the driver does."""
-
-    OFF = "off"
-    """No finger has torque."""
-    HOLD = "hold"
-    """The fingers hold where they were told to."""
-    FOLLOW = "follow"
-    """The fingers follow a stream of commands."""
-    ROUTINE = "routine"
-    """A scripted move is in charge."""
-    FAULT = "fault"
-    """Held until a person has looked; see `reason`."""
-    LOST = "lost"
-    """The bus is silent or the port is gone; looking for it."""
 
 
 class HandDriver:
@@ -56,11 +39,7 @@ class HandDriver:
         missing: While lost: why the motors were not found again yet.
     """
 
-    def __init__(
-        self,
-        robot: RobotDescription,
-        port: SteadyPort,
-    ) -> None:
+    def __init__(self, robot: RobotDescription, port: SteadyPort) -> None:
         """Opens nothing.
 
         Args:
@@ -149,9 +128,8 @@ class HandDriver:
         if not np.isfinite(goal).all():
             raise NonFiniteError(f"a command must be finite, got {goal.tolist()}")
         if self.mode not in (Mode.HOLD, Mode.FOLLOW) or not self.powered:
-            raise BusError(
-                f"the driver takes no commands in mode {self.mode.value}: {self.reason or 'no torque'}"
-            )
+            why = self.reason or "no torque"
+            raise BusError(f"the driver takes no commands in mode {self.mode.value}: {why}")
         if self.heat is not None and self.heat.share == 0.0:
             raise BusError(f"the driver takes no commands until motors have cooled: {self.heat.reason}")
         goal = np.clip(goal, self.robot.command_low_rad, self.robot.command_high_rad)
@@ -179,8 +157,7 @@ class HandDriver:
         names = list(joints)
         if not on:
             self.link.torque_off(names)
-            for name in names:
-                self._targets.pop(name, None)
+            self._targets = {name: goal for name, goal in self._targets.items() if name not in names}
             return
         goals = self.link.torque_on(name for name in names if name not in self.powered)
         self._targets.update({name: joint_angle(tick, self._motors[name]) for name, tick in goals.items()})

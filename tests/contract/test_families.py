@@ -245,7 +245,7 @@ def test_what_worlds_hand_out_is_the_callers_own(family: TaskFamily) -> None:
     steps = []
     for action in actions:
         step = worlds.step(action)
-        steps.append(WorldsStep(step.observation.copy(), step.signals.copy(), step.terminal.copy()))
+        steps.append(WorldsStep(*(part.copy() for part in step)))
         for part in (step.observation, step.signals):
             part[:] = 1e9
         assert not np.shares_memory(step.observation, step.signals)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from meta_rl_core.dynamixel.bus import MotorBus
-from meta_rl_core.dynamixel.driver import Mode
+from meta_rl_core.dynamixel.mode import Mode
 from meta_rl_core.dynamixel.port import BusError
 from meta_rl_core.dynamixel.routines import reset
 from meta_rl_core.errors import InvalidValueError, NonFiniteError

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from meta_rl_core.dynamixel.driver import HandDriver, Mode
+from meta_rl_core.dynamixel.driver import HandDriver
+from meta_rl_core.dynamixel.mode import Mode
 from meta_rl_core.dynamixel.routines import to_start
 from meta_rl_core.runtime.robot_description import RobotDescription
 from sim_bridge.dynamixel.emulation import Emulation, Scenario

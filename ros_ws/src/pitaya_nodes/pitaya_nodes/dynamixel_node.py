@@ -15,7 +15,8 @@ from std_msgs.msg import Float64MultiArray
 from std_srvs.srv import Trigger
 
 from meta_rl_core.bundle import load_bundle
-from meta_rl_core.dynamixel.driver import HandDriver, Mode
+from meta_rl_core.dynamixel.driver import HandDriver
+from meta_rl_core.dynamixel.mode import Mode
 from meta_rl_core.dynamixel.port import BusError, SteadyPort
 from meta_rl_core.dynamixel.routines import to_start
 from meta_rl_core.errors import InvalidValueError, PitayaError

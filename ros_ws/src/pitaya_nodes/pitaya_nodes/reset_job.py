@@ -5,7 +5,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from meta_rl_core.dynamixel.driver import HandDriver, Mode
+from meta_rl_core.dynamixel.driver import HandDriver
+from meta_rl_core.dynamixel.mode import Mode
 from meta_rl_core.dynamixel.port import BusError
 from meta_rl_core.dynamixel.routines import reset, routine_of
 from sim_bridge.seeding import episode_seed, start_generator
