@@ -18,14 +18,13 @@ from meta_rl_core.runtime.terms import JointReading
 from pitaya_nodes import convert, qos
 from pitaya_nodes.command_check import Decision, Verdict
 from pitaya_nodes.commanders import UNNAMED, Commanders
-from pitaya_nodes.gate_settings import SETTINGS, GateRules, make_rules
+from pitaya_nodes.gate_settings import SETTINGS, WATCH_PERIOD_S, GateRules, make_rules
 from pitaya_nodes.host_lock import CommanderError, HostLock
 from pitaya_nodes.managed_node import ManagedNode, run
 from pitaya_nodes.modes import Modes
 from pitaya_nodes.polled import PolledStates
 from pitaya_nodes.return_to_start import ReturnToStart
 
-WATCH_PERIOD_S = 0.05
 _WATCHES_PER_LOOK = 5
 """The graph is looked at four times a second."""
 _CONSUMER_MISSED_NS = convert.NANOSECONDS

@@ -23,6 +23,8 @@ from meta_rl_core.runtime.time_outs import LONGEST_SILENCE_S, check_time_outs
 from pitaya_nodes.command_check import CommandCheck
 from pitaya_nodes.parameters import Setting
 
+WATCH_PERIOD_S = 0.05
+
 Array = NDArray[np.float64]
 _NOT_FOLLOWED_PERIODS = 3.5
 """Commands are seen not to be followed one period after the first of them: the fifth period ends it."""
@@ -121,7 +123,8 @@ def make_rules(value: Callable[[str], Any]) -> GateRules:
         Limits.for_period(period_s),
         state_age_s=None,
         fault_age_s=None,
-        command_age_s=timeout_s,
+        # The gate looks around only so often; it must have held when the time-out is over, not begun to look.
+        command_age_s=max(timeout_s - WATCH_PERIOD_S, (timeout_s + period_s) / 2.0),
         resume_samples=0,
         tracking_s=_NOT_FOLLOWED_PERIODS * period_s,
     )
