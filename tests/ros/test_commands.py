@@ -154,7 +154,9 @@ def test_a_demo_whose_node_dies_says_so_and_ends(bundle: Path, tmp_path: Path, m
         "demo", "--bundle", str(bundle), "--out", str(tmp_path / "run"), "--episodes", "1000", log=log
     )
     until(lambda: " 2  " in log.read_text())
-    (gate,) = [pid for pid in alive(marker) if b"command_gate" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    (gate,) = [
+        pid for pid in alive(marker) if b"/command_gate\0" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    ]
     os.kill(gate, signal.SIGKILL)
     assert demo.wait(30) == 2
     assert "command_gate ended with status -9" in log.read_text()

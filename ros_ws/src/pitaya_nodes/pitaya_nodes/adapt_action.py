@@ -261,7 +261,9 @@ class AdaptAction:
         self._goal, self._budget_end_s, self._accepted, self._waited_for = None, None, False, ""
         result.belief = node.belief_message()
         result.accepted, result.rejected = node.pairing.accepted, node.pairing.rejected
-        node.journal.end_goal(result.message)
+        if node.active:
+            # A goal that a deactivated node gives up was interrupted: a restarted one must find it in the journal.
+            node.journal.end_goal(result.message)
         mode = PolicyStatus.READY if node.active else PolicyStatus.INACTIVE
         node.report(mode, f"goal ended: {result.message}")
         node.get_logger().info(f"goal ended: {result.message}")
