@@ -58,9 +58,8 @@ class AdaptAction:
             cancel_callback=self._on_cancel,
         )
         # Steady time: a plant that stopped the simulated clock must still be noticed.
-        self._watch = node.create_timer(
-            WATCH_PERIOD_S, self._on_watch, clock=Clock(clock_type=ClockType.STEADY_TIME)
-        )
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self._watch = node.create_timer(WATCH_PERIOD_S, self._on_watch, clock=steady)
         self._watch.cancel()
 
     @property
@@ -262,8 +261,7 @@ class AdaptAction:
         result.belief = node.belief_message()
         result.accepted, result.rejected = node.pairing.accepted, node.pairing.rejected
         if node.active:
-            # A goal that a deactivated node gives up was interrupted: a restarted one must find it in the journal.
-            node.journal.end_goal(result.message)
+            node.journal.end_goal(result.message)  # a deactivated node's goal was interrupted, not ended
         mode = PolicyStatus.READY if node.active else PolicyStatus.INACTIVE
         node.report(mode, f"goal ended: {result.message}")
         node.get_logger().info(f"goal ended: {result.message}")
