@@ -33,9 +33,12 @@ def covering_hypotheses(known: Array, count: int) -> Array:
         raise InvalidValueError(
             f"known hypotheses must have shape (K, latent) with K at least 1, got {known.shape}"
         )
-    distinct = min(count, len(known))
-    chosen = _alternate(_distances(known), distinct)
-    return known[np.resize(chosen, count)] if count else known[:0]
+    # Tasks may share a hypothesis; a second medoid on the same point would have nothing of its own to be the middle of.
+    distinct = np.unique(known, axis=0)
+    if count == 0:
+        return distinct[:0]
+    chosen = _alternate(_distances(distinct), min(count, len(distinct)))
+    return distinct[np.resize(chosen, count)]
 
 
 def _distances(known: Array) -> Array:

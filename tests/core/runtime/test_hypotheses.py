@@ -60,6 +60,12 @@ def test_more_hypotheses_than_known_repeat() -> None:
     assert covering_hypotheses(line(1.0), 3).tolist() == [[1.0]] * 3
 
 
+def test_tasks_that_share_a_hypothesis_count_once() -> None:
+    assert covering_hypotheses(line(1.0, 1.0, 1.0), 2).tolist() == [[1.0], [1.0]]
+    chosen = covering_hypotheses(line(3.0, 3.0, 3.0, 5.0), 2)
+    assert sorted(chosen[:, 0].tolist()) == [3.0, 5.0]
+
+
 def test_nothing_known_is_refused() -> None:
     with pytest.raises(InvalidValueError, match="at least 1"):
         covering_hypotheses(np.empty((0, 5)), 2)
@@ -70,6 +76,11 @@ def test_exploring_episodes_try_the_hypotheses_that_cover_the_tasks(knowing: Bun
     tried = [adapter.begin_episode()[0] for _ in range(2)]
     assert adapter.exploration == "cover"
     assert sorted(tried) == [2.0, 7.0]
+
+
+def test_without_exploring_episodes_the_first_one_acts_on_the_belief(knowing: Bundle) -> None:
+    adapter = Adapter(knowing, seed=0, sampling="mean", exploration_episodes=0)
+    assert adapter.begin_episode().tolist() == [0.0] * 5
 
 
 def test_the_prior_can_be_asked_for_instead(knowing: Bundle) -> None:
