@@ -21,6 +21,7 @@ from pitaya_nodes.polled import waiting_messages
 if TYPE_CHECKING:
     from pitaya_nodes.policy_node import PolicyNode
 
+_NEVER_REACHED = 2**62
 _CLOCK_WENT_BACK_NS = NANOSECONDS
 """States of before are shown again now and then; stamps this far back are those of another clock."""
 
@@ -53,7 +54,9 @@ class PolicyMotion:
         node, limits = self._node, Limits.for_period(self._node.robot.period_s)
         self._states, self._deadline, self._gate = states, None, ""
         if node.value("lock_step"):
-            self._modes.limits = replace(limits, state_age_s=None, fault_age_s=None)
+            self._modes.limits = replace(
+                limits, state_age_s=None, fault_age_s=None, missed_deadlines=_NEVER_REACHED
+            )
         else:
             age_s = float(node.value("state_timeout_s"))
             check_time_outs(state_age_s=age_s, fault_s=limits.fault_age_s or 0.0)
