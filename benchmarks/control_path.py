@@ -177,10 +177,9 @@ def measure(setting: Setting, bundle: Path) -> dict[str, Any]:
 
 
 def _start(group: ProcessGroup, bundle: Path, journal: str) -> None:
-    managed = {
-        "command_gate": {"bundle": str(bundle)},
-        "policy_node": {"bundle": str(bundle), "journal": journal},
-    }
+    # While one chain is measured the other one rests for longer than a robot may: nothing must count as late.
+    common = {"bundle": str(bundle), "lock_step": True}
+    managed = {"command_gate": common, "policy_node": {**common, "journal": journal}}
     for name, given in managed.items():
         group.start(NodeSpec(name, "pitaya_nodes", name, parameters=given))
     (states, executed), between = _TOPICS[_BARE], "bare/command"

@@ -152,3 +152,33 @@ def test_an_observation_without_a_finite_answer_is_no_step(loaded: Bundle) -> No
     with pytest.raises(NonFiniteError):
         run.episode.answer(run.state(0, np.nan))
     assert run.episode.step == 0
+
+
+def test_a_held_step_does_not_count_and_steps_go_on_with_the_next_state_that_is_answered(
+    loaded: Bundle,
+) -> None:
+    run = Run(loaded)
+    held = run.answer(0)
+    run.episode.executed(run.state(0).stamp_ns, held)
+    run.episode.interrupt()
+    assert run.episode.answer(run.state(0)) is None  # the command of before the hold is not sent again
+    # 20 periods later: no deadline was missed, and the grid starts anew.
+    for step in (20, 21, 22):
+        command = run.answer(step)
+        assert run.episode.skipped == 0
+        run.episode.score(run.state(step).stamp_ns, score(1.0))
+        if command is not None:
+            run.episode.executed(run.state(step).stamp_ns, command)
+    run.episode.close()
+    assert (run.pairing.accepted, run.pairing.rejected) == (2, 1)
+    assert run.pairing.refusals[0].detail == "a person or a safety stop interfered during this step"
+
+
+def test_missed_deadlines_are_told_and_an_unanswered_state_tells_nothing(loaded: Bundle) -> None:
+    run = Run(loaded)
+    run.answer(0)
+    assert run.episode.skipped == 0
+    run.episode.answer(run.state(0))
+    assert run.episode.skipped is None
+    run.answer(3)
+    assert run.episode.skipped == 2

@@ -94,10 +94,10 @@ class AdaptAction:
         if not node.active:
             node.get_logger().warning("goal rejected: the policy node is not active; activate it first")
             return GoalResponse.REJECT
-        if self._accepted:
-            reason = "goal rejected: another Adapt goal runs; cancel it or wait for its end"
-            node.get_logger().warning(reason)
-            node.report(PolicyStatus.ACTIVE, reason)
+        running = "another Adapt goal runs; cancel it or wait for its end" if self._accepted else ""
+        if reason := running or node.motion.goal_refusal():
+            node.get_logger().warning(f"goal rejected: {reason}")
+            node.report(PolicyStatus.ACTIVE if running else PolicyStatus.READY, f"goal rejected: {reason}")
             return GoalResponse.REJECT
         self._accepted = True
         return GoalResponse.ACCEPT

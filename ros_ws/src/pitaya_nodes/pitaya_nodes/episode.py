@@ -56,6 +56,7 @@ class Episode:
         index: Episode index within the goal.
         steps: Steps to take.
         step: Steps taken.
+        skipped: Deadlines missed before the latest state was answered; None if it needed no answer.
         last_stamp_ns: Stamp of the newest state whose transition is in the belief, or of the first state.
     """
 
@@ -94,8 +95,8 @@ class Episode:
         self._steps_by_stamp: dict[int, int] = {}
         self._scores: dict[int, Score] = {}
         self._early_scores: dict[int, Score] = {}
-        self._closed = False
-        self._touched = False
+        self._closed = self._touched = self._interrupted = False
+        self.skipped: int | None = None
         adapter.begin_episode(keep_z=pairing.paused)
 
     @property
@@ -116,14 +117,17 @@ class Episode:
         Raises:
             PitayaError: If observation or action is not finite; the step is not taken.
         """
-        stamp_ns = reading.stamp_ns
+        stamp_ns, self.skipped = reading.stamp_ns, None
         if stamp_ns <= self._seen_ns:
             return self._answer if stamp_ns == self._answered_ns else None
         if self._closed or stamp_ns < self._first_ns:
             return None
         self._seen_ns = stamp_ns
+        if self._interrupted:
+            self._schedule, self._interrupted = TickSchedule(self._robot.period_s, stamp_ns), False
         if not self._schedule.ticks(stamp_ns):
             return None
+        self.skipped = self._schedule.skipped
         observation = self._robot.observe(reading.position, reading.velocity, self._last_action)
         if self.step == self.steps:
             self._unrecorded = StepRecord(self.index, self.step, stamp_ns, observation)
@@ -141,6 +145,12 @@ class Episode:
     def touch(self, touched: bool) -> None:
         """Notes whether somebody interferes from now on; the step that runs counts as touched either way."""
         self._touched = touched
+        if self._answered_ns is not None:
+            self._pairing.touch(self._answered_ns)
+
+    def interrupt(self) -> None:
+        """Motion is held: the step that runs does not count, steps go on with the first state answered after it."""
+        self._interrupted, self._answer = True, None
         if self._answered_ns is not None:
             self._pairing.touch(self._answered_ns)
 

@@ -7,10 +7,13 @@ import math
 from dataclasses import dataclass
 from typing import Any, cast
 
+import numpy as np
+
 from meta_rl_core.bundle import Bundle
 from meta_rl_core.errors import InvalidValueError
 from meta_rl_core.runtime.adapter import SAMPLINGS, Adapter, Sampling
-from meta_rl_core.runtime.robot_interface import LONGEST_HORIZON
+from meta_rl_core.runtime.context import Transition
+from meta_rl_core.runtime.robot_interface import LONGEST_HORIZON, RobotInterface
 
 MOST_EPISODES = 10_000
 LONGEST_BUDGET_S = 86_400.0
@@ -70,3 +73,12 @@ def adapter_for(goal: AdaptGoal, bundle: Bundle, former: Adapter) -> Adapter:
         kept, begun = former.save(), fresh.save()
         fresh.restore({**kept, "generator": begun["generator"], "episodes_begun": 0, "z": None})
     return fresh
+
+
+def warm_up(adapter: Adapter, robot: RobotInterface) -> None:
+    """First calls are slow and may fail; both belong here and not on the control path."""
+    observation, action = np.zeros(robot.observation_dim), np.zeros(robot.action_dim)
+    adapter.begin_episode()
+    adapter.act(observation)
+    adapter.observe(Transition(observation, action, 0.0, observation))
+    adapter.reset_belief(seed=0)

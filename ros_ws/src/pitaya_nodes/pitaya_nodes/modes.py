@@ -34,6 +34,8 @@ class Modes:
         now_ns: Callable[[], int],
         on_change: Callable[[Mode, str], None],
         on_hold: Callable[[str], None],
+        *,
+        stoppable: bool = True,
     ) -> None:
         """Listens to the emergency stop from now on.
 
@@ -42,6 +44,7 @@ class Modes:
             now_ns: Its clock for deadlines [ns].
             on_change: Told mode and reason whenever one of them changes.
             on_hold: Commands the measured position; told why.
+            stoppable: Whether to listen to the emergency stop; false where another node stops the robot.
         """
         self.limits = Limits()
         self._node: Any = node
@@ -49,7 +52,7 @@ class Modes:
         self._state = State()
         self._stop = ""
         # Both, for a reliable reader does not hear a best-effort stop button and the other way round may lose one.
-        for profile in (qos.COMMAND, qos.SENSOR):
+        for profile in (qos.COMMAND, qos.SENSOR) if stoppable else ():
             node.create_subscription(Bool, "emergency_stop", self._on_stop, profile)
         node.create_service(Trigger, "~/clear", self._on_clear)
         self._node.diagnostics.add(self._line)

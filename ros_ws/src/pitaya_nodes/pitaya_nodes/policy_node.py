@@ -6,7 +6,6 @@ from __future__ import annotations
 import gc
 from typing import Any
 
-import numpy as np
 from pitaya_msgs.msg import JointCommand, PolicyStatus, StampedReward, TaskBelief
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Bool
@@ -14,17 +13,17 @@ from std_msgs.msg import Bool
 from meta_rl_core.bundle import Bundle, load_bundle
 from meta_rl_core.errors import InvalidValueError, PitayaError
 from meta_rl_core.runtime.adapter import Adapter
-from meta_rl_core.runtime.admission import AdmissionRules, Admitted
-from meta_rl_core.runtime.context import Transition
+from meta_rl_core.runtime.admission import AdmissionRules, Admitted, Array
 from meta_rl_core.runtime.pairing import TransitionPairing
-from meta_rl_core.runtime.terms import NameMap
+from meta_rl_core.runtime.terms import JointReading, NameMap
 from pitaya_nodes import convert, qos
 from pitaya_nodes.adapt_action import AdaptAction
 from pitaya_nodes.belief_journal import BeliefJournal
 from pitaya_nodes.belief_services import serve_beliefs
 from pitaya_nodes.episode import Episode, Score
-from pitaya_nodes.goals import AdaptGoal, adapter_for
+from pitaya_nodes.goals import AdaptGoal, adapter_for, warm_up
 from pitaya_nodes.managed_node import ManagedNode, run
+from pitaya_nodes.policy_motion import PolicyMotion
 from pitaya_nodes.policy_settings import SETTINGS
 from pitaya_nodes.polled import Polled
 from pitaya_nodes.transition_report import TransitionReport
@@ -54,6 +53,7 @@ class PolicyNode(ManagedNode):
         self.executed = self.diagnostics.monitor("executed_command")
         self.transitions = TransitionReport(self)
         self.journal = BeliefJournal(self)
+        self.motion = PolicyMotion(self)
         self.report(PolicyStatus.INACTIVE, "not configured")
 
     def configure(self) -> None:
@@ -72,7 +72,7 @@ class PolicyNode(ManagedNode):
                 "cannot say them yet; evaluate it with `pitaya evaluate`"
             )
         self.adapter = Adapter(self.bundle, seed=0)
-        self._warm_up()
+        warm_up(self.adapter, self.robot)
         self.pairing = self._new_pairing()
         self._joints = NameMap(self.robot.joint_names, needs_velocity=self.robot.needs_velocity)
         self._commanded = NameMap(self.robot.action.joints)
@@ -84,7 +84,8 @@ class PolicyNode(ManagedNode):
         self._command_outlet = self.outlet(JointCommand, "joint_command", qos.COMMAND)
         self._belief_outlet = self.speaker(TaskBelief, "~/belief", qos.BELIEF)
         self.transitions.open()
-        self.listen(JointState, "joint_states", self._on_state, qos.SENSOR)
+        states = self.create_subscription(JointState, "joint_states", self.on_state, qos.SENSOR)
+        self.motion.open(self.made(states, self.destroy_subscription))
         self._executed_commands = self.polled(Polled(self, JointCommand, "executed_command", qos.PAIRED))
         self.listen(StampedReward, "reward", self._on_reward, qos.PAIRED)
         self._touched = False
@@ -104,6 +105,7 @@ class PolicyNode(ManagedNode):
         """Ends a running goal; no command leaves from here on."""
         if self.action is not None:
             self.action.stop("the policy node was deactivated")
+        self.motion.close()
         self.report(PolicyStatus.INACTIVE, "deactivated")
 
     def release(self) -> None:
@@ -136,6 +138,7 @@ class PolicyNode(ManagedNode):
         self.adapter = adapter_for(goal, self.bundle, self.adapter)
         self.pairing = self._new_pairing()
         self.transitions.begin()
+        self.motion.begin_goal()
         self.journal.begin_goal(goal)
 
     def begin_episode(self, index: int, steps: int, first_ns: int) -> Episode:
@@ -154,11 +157,7 @@ class PolicyNode(ManagedNode):
         return self.episode
 
     def missing_topics(self, first_ns: int) -> list[str]:
-        """Topics that must work before anything may move, and do not yet.
-
-        Args:
-            first_ns: Stamp from which on a joint state must have been read and judged [ns].
-        """
+        """Topics that must work before anything may move, and do not yet: a state from `first_ns` on, its reward."""
         state = self._latest_state
         works = {
             "joint_states": state is not None and convert.stamp_ns(state.header.stamp) >= first_ns,
@@ -178,7 +177,7 @@ class PolicyNode(ManagedNode):
         status = self._status
         status.header.stamp = self.get_clock().now().to_msg()
         self._reason = reason
-        status.mode = mode
+        status.mode, reason = self.motion.overrides(mode, reason)
         status.reason = "; ".join(filter(None, (reason, self.transitions.trouble, self.journal.trouble)))
         if self.action is not None:
             status.bundle_hash = self.bundle.hash
@@ -208,7 +207,8 @@ class PolicyNode(ManagedNode):
         self.publish_belief()
         self.journal.observed(item)
 
-    def _on_state(self, message: JointState) -> None:
+    def on_state(self, message: JointState) -> None:
+        """Takes a joint state."""
         self.states.came()
         if self.goal_runs and self.active:
             self._answer(message)
@@ -218,16 +218,31 @@ class PolicyNode(ManagedNode):
         try:
             reading = convert.reading_from_state(message, with_velocity=self._joints.needs_velocity)
             reading = self._joints.arrange(reading)
-            if episode is None:
-                self._latest_state = message
-                return
+        except PitayaError as error:
+            self._refuse(self.states, error)
+            self.motion.bad_state()
+            return
+        permitted = self.motion.sound_state(reading)
+        if episode is None:
+            self._latest_state = message
+        elif permitted or not episode.acting:
+            self._act(episode, reading)
+            self.absorb()
+
+    def _act(self, episode: Episode, reading: JointReading) -> None:
+        try:
             command = episode.answer(reading)
         except PitayaError as error:
             self._refuse(self.states, error)
+            self.motion.not_finite()
             return
-        if command is not None:
-            self._command_outlet.publish(convert.fill_command(self._command, message.header.stamp, command))
-        self.absorb()
+        if command is not None and self.motion.kept_deadline(episode.skipped):
+            self.send(reading.stamp_ns, command)
+
+    def send(self, stamp_ns: int, position: Array) -> None:
+        """Commands positions [rad] in answer to the state stamped `stamp_ns`."""
+        stamp = convert.time_message(stamp_ns)
+        self._command_outlet.publish(convert.fill_command(self._command, stamp, position))
 
     def _on_reward(self, message: StampedReward) -> None:
         self.rewards.came()
@@ -266,22 +281,13 @@ class PolicyNode(ManagedNode):
         self.get_logger().warning(f"{monitor.name} refused: {error}", throttle_duration_sec=1.0)
 
     def _new_pairing(self) -> TransitionPairing:
-        # In lock-step without a timeout in stamp time: a step waits for its parts until the episode ends, so that
-        # the belief does not depend on how fast the processes are.
+        # In lock-step without a timeout, so that the belief does not depend on how fast the processes are.
         wait_s = None if self.value("lock_step") else WAIT_PERIODS * self.robot.period_s
         rules = AdmissionRules(self.robot.period_s)
         return TransitionPairing(rules, wait_s, on_refused=self.transitions.refused)
 
     def _with_restored(self, reason: str) -> str:
         return f"{reason}; {self.journal.restored}" if self.journal.restored else reason
-
-    def _warm_up(self) -> None:
-        """First calls are slow and may fail; both belong here and not on the control path."""
-        observation, action = np.zeros(self.robot.observation_dim), np.zeros(self.robot.action_dim)
-        self.adapter.begin_episode()
-        self.adapter.act(observation)
-        self.adapter.observe(Transition(observation, action, 0.0, observation))
-        self.adapter.reset_belief(seed=0)
 
 
 def main() -> int:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from meta_rl_core.runtime.time_outs import SERVO_WATCHDOG_S, STATE_AGE_S
 from pitaya_nodes.parameters import Setting
 
 SETTINGS = (
@@ -27,7 +28,15 @@ SETTINGS = (
         "lock_step",
         False,
         "Whether the plant waits for each command. Then a step waits for its reward until the episode ends; "
-        "otherwise for two periods.",
+        "otherwise for two periods. Nothing is late in lock-step.",
+    ),
+    Setting(
+        "state_timeout_s",
+        STATE_AGE_S,
+        "When the newest sound joint state is older than this the measured position is held; shorter than 0.1 s, "
+        "after which servos stop by themselves [s].",
+        low=0.005,
+        high=SERVO_WATCHDOG_S,
     ),
     Setting("journal", "", "Folder in which every change of the belief is kept; empty: none is kept."),
     Setting(

@@ -40,6 +40,15 @@ class _NeverExecuted(CallbackGroup):
         """Nothing to do."""
 
 
+def waiting_messages(subscription: Any) -> Iterator[Any]:
+    """Messages that came to a subscription and were not handed over yet, oldest first."""
+    with subscription.handle:
+        while (
+            taken := subscription.handle.take_message(subscription.msg_type, subscription.raw)
+        ) is not None:
+            yield taken[0]
+
+
 class Polled:
     """A subscription that is read by hand."""
 
@@ -61,12 +70,7 @@ class Polled:
 
     def fetch(self) -> Iterator[Any]:
         """Messages that came since the last fetch, oldest first."""
-        subscription = self._subscription
-        with subscription.handle:
-            while (
-                taken := subscription.handle.take_message(subscription.msg_type, subscription.raw)
-            ) is not None:
-                yield taken[0]
+        return waiting_messages(self._subscription)
 
     def destroy(self) -> None:
         """Unsubscribes."""

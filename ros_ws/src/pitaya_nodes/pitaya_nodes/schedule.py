@@ -15,6 +15,9 @@ class TickSchedule:
     so early by at most half the interval between states (the longer of the last two, for they jitter) and not within
     half a period of the last tick. A state that comes late does not shift the grid, and grid points that were missed
     are not made up for.
+
+    Attributes:
+        skipped: Grid points missed before the latest tick.
     """
 
     def __init__(self, period_s: float, first_ns: int) -> None:
@@ -30,6 +33,7 @@ class TickSchedule:
         self._last_ns: int | None = None
         self._interval_ns = 0
         self._not_before_ns = first_ns
+        self.skipped = 0
 
     def ticks(self, stamp_ns: int) -> bool:
         """Whether the state with this stamp [ns], later than all before, triggers a policy step."""
@@ -44,6 +48,6 @@ class TickSchedule:
             return False
         self._not_before_ns = stamp_ns + self._period_ns // 2
         shortest_ns = self._period_ns // _SHORTEST
-        missed = max(stamp_ns + shortest_ns - self._due_ns - 1, 0) // self._period_ns
-        self._due_ns += (missed + 1) * self._period_ns
+        self.skipped = max(stamp_ns + shortest_ns - self._due_ns - 1, 0) // self._period_ns
+        self._due_ns += (self.skipped + 1) * self._period_ns
         return True
