@@ -101,10 +101,10 @@ class JointPositionAction:
         action = self._checked("action", action)
         measured = self._checked("measured position", measured_position)
         origin = measured if self.mode == "displacement" else self.center
-        command = np.clip(origin + self.half_range * np.clip(action, -1.0, 1.0), self.low, self.high)
+        command = _between(origin + self.half_range * _between(action, -1.0, 1.0), self.low, self.high)
         if self.max_step is None:
             return command
-        return cast(Array, np.clip(command, measured - self.max_step, measured + self.max_step))
+        return _between(command, measured - self.max_step, measured + self.max_step)
 
     def _checked(self, what: str, values: Array) -> Array:
         numbers = np.asarray(values, dtype=np.float64)
@@ -155,3 +155,8 @@ class JointPositionAction:
     def __hash__(self) -> int:
         """Consistent with equality."""
         return hash((self.joints, self.mode, tuple(self.center), tuple(self.half_range)))
+
+
+def _between(values: Array, low: Array | float, high: Array | float) -> Array:
+    # numpy.clip does the same in three times the time, and this is done at every policy step.
+    return np.minimum(np.maximum(values, low), high)

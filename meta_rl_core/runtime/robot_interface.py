@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from meta_rl_core.errors import InvalidValueError
 from meta_rl_core.runtime.action import JointPositionAction
 from meta_rl_core.runtime.fields import Fields
-from meta_rl_core.runtime.terms import Term, assemble, goal_joints_of, joints_of, needs_velocity
+from meta_rl_core.runtime.terms import Assembly, Term, goal_joints_of, joints_of, needs_velocity
 
 Array = NDArray[np.float64]
 LONGEST_PERIOD_S = 10.0
@@ -54,22 +55,22 @@ class RobotInterface:
         """Number of commanded joints A."""
         return self.action.action_dim
 
-    @property
+    @cached_property
     def observation_dim(self) -> int:
         """Length O of the observation."""
         return sum(term.dimension(self.action_dim) for term in self.observation_terms)
 
-    @property
+    @cached_property
     def joint_names(self) -> tuple[str, ...]:
         """Every joint that must be measured, once: observed ones as mentioned, then other commanded ones."""
         return tuple(dict.fromkeys((*joints_of(self.observation_terms), *self.action.joints)))
 
-    @property
+    @cached_property
     def needs_velocity(self) -> bool:
         """Whether the observation reads joint velocities."""
         return needs_velocity(self.observation_terms)
 
-    @property
+    @cached_property
     def goal_joints(self) -> tuple[str, ...]:
         """Joints whose goal position the policy is told; empty where the task is hidden."""
         return goal_joints_of(self.observation_terms)
@@ -85,13 +86,19 @@ class RobotInterface:
             last_action: Normalised action of the step before, shape (..., A); zeros at the first step.
             goal: Goal positions of `goal_joints` [rad], shape (..., G), or None where there are none.
         """
-        return assemble(self.observation_terms, self.joint_names, position, velocity, last_action, goal)
+        return self._assembly(position, velocity, last_action, goal)
 
     def command(self, action: Array, position: Array) -> Array:
         """Command of `action.joints` [rad], shape (..., A), from positions of `joint_names` (..., J)."""
-        names = self.joint_names
-        columns = [names.index(joint) for joint in self.action.joints]
-        return self.action.decode(action, np.asarray(position, dtype=np.float64)[..., columns])
+        return self.action.decode(action, np.asarray(position, dtype=np.float64)[..., self._commanded])
+
+    @cached_property
+    def _assembly(self) -> Assembly:
+        return Assembly(self.observation_terms, self.joint_names)
+
+    @cached_property
+    def _commanded(self) -> NDArray[np.intp]:
+        return np.array([self.joint_names.index(joint) for joint in self.action.joints], dtype=np.intp)
 
     def to_dict(self) -> dict[str, Any]:
         """The interface as a JSON object."""

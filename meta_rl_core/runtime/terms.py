@@ -117,48 +117,81 @@ def assemble(
         BadReadingError: If a length does not fit or the velocity is needed and missing.
         InvalidValueError: If the last action or the goal is needed and missing, or the goal has another length.
     """
-    names = tuple(joint_names)
-    columns = _columns(tuple(terms), names)
-    goals = _goals_by_joint(terms, goal)
-    position = _checked("position", position, len(names))
-    if velocity is not None:
-        velocity = _checked("velocity", velocity, len(names))
-    blocks = []
-    for term, index in zip(terms, columns, strict=True):
-        if term.kind == "last_action":
-            if last_action is None:
-                raise InvalidValueError("the terms read the last action: give one (zeros at the first step)")
-            block = np.asarray(last_action, dtype=np.float64)
-        elif term.kind == "velocity":
-            if velocity is None:
-                raise BadReadingError(
-                    f"the terms read velocities of {', '.join(term.joints)}, and the reading has none"
-                )
-            block = velocity[..., index]
-        else:
-            block = position[..., index]
-            if term.kind in GOAL_KINDS:
-                block = np.stack([goals[joint] for joint in term.joints], axis=-1) - block
-            if term.kind != "position":
-                block = np.cos(block) if term.kind in ("cos", "goal_cos") else np.sin(block)
-        blocks.append(block if term.scale == 1.0 else block * term.scale)
-    return np.concatenate(blocks, axis=-1)
+    return _assembly(tuple(terms), tuple(joint_names))(position, velocity, last_action, goal)
 
 
-@lru_cache(maxsize=_CACHED_NAME_TUPLES)
-def _columns(terms: tuple[Term, ...], names: tuple[str, ...]) -> tuple[NDArray[np.intp], ...]:
-    missing = [joint for joint in joints_of(terms) if joint not in names]
-    if missing:
-        raise JointMismatchError(
-            f"the terms read joints {', '.join(missing)}; there are only {', '.join(names)}"
-        )
-    return tuple(np.array([names.index(joint) for joint in term.joints], dtype=np.intp) for term in terms)
+class Assembly:
+    """Terms bound to joint names once, so that little is left to do at every policy step."""
+
+    def __init__(self, terms: Sequence[Term], joint_names: Sequence[str]) -> None:
+        """Finds the joints.
+
+        Args:
+            terms: What to assemble, in order.
+            joint_names: Names of the J joints in the order of the positions to come.
+
+        Raises:
+            JointMismatchError: If a term names a joint that is not in `joint_names`.
+        """
+        missing = [joint for joint in joints_of(terms) if joint not in joint_names]
+        if missing:
+            raise JointMismatchError(
+                f"the terms read joints {', '.join(missing)}; there are only {', '.join(joint_names)}"
+            )
+        names = list(joint_names)
+        self._joint_count = len(names)
+        self._goal_joints = goal_joints_of(terms)
+        self._parts = [
+            (term, np.array([names.index(joint) for joint in term.joints], dtype=np.intp)) for term in terms
+        ]
+
+    def __call__(
+        self,
+        position: Array,
+        velocity: Array | None,
+        last_action: Array | None = None,
+        goal: Array | None = None,
+    ) -> Array:
+        """The numbers of all terms side by side; arguments, result and errors as for `assemble`."""
+        goals = _goals_by_joint(self._goal_joints, goal) if self._goal_joints else {}
+        position = _checked("position", position, self._joint_count)
+        if velocity is not None:
+            velocity = _checked("velocity", velocity, self._joint_count)
+        given = (position, velocity, last_action, goals)
+        return np.concatenate([_block(term, columns, *given) for term, columns in self._parts], axis=-1)
 
 
-def _goals_by_joint(terms: Sequence[Term], goal: Array | None) -> dict[str, Array]:
-    joints = goal_joints_of(terms)
-    if not joints:
-        return {}
+_assembly = lru_cache(maxsize=_CACHED_NAME_TUPLES)(Assembly)
+
+
+def _block(
+    term: Term,
+    columns: NDArray[np.intp],
+    position: Array,
+    velocity: Array | None,
+    last_action: Array | None,
+    goals: dict[str, Array],
+) -> Array:
+    if term.kind == "last_action":
+        if last_action is None:
+            raise InvalidValueError("the terms read the last action: give one (zeros at the first step)")
+        block = np.asarray(last_action, dtype=np.float64)
+    elif term.kind == "velocity":
+        if velocity is None:
+            raise BadReadingError(
+                f"the terms read velocities of {', '.join(term.joints)}, and the reading has none"
+            )
+        block = velocity[..., columns]
+    else:
+        block = position[..., columns]
+        if term.kind in GOAL_KINDS:
+            block = np.stack([goals[joint] for joint in term.joints], axis=-1) - block
+        if term.kind != "position":
+            block = np.cos(block) if term.kind in ("cos", "goal_cos") else np.sin(block)
+    return block if term.scale == 1.0 else block * term.scale
+
+
+def _goals_by_joint(joints: tuple[str, ...], goal: Array | None) -> dict[str, Array]:
     if goal is None or goal.ndim == 0 or goal.shape[-1] != len(joints):
         got = "none" if goal is None else f"shape {goal.shape}"
         raise InvalidValueError(

@@ -50,6 +50,15 @@ def test_the_simulated_graph_is_managed_in_order_and_runs_on_simulated_time(dcla
     assert [name for name, spec in nodes.items() if spec.respawn] == ["policy_node"]
 
 
+@pytest.mark.parametrize(("external_mode", "waits"), [("real_time", False), ("lock_step", True)])
+def test_only_an_external_plant_in_lock_step_is_waited_for(
+    dclaw: BringUp, external_mode: str, waits: bool
+) -> None:
+    specs = {spec.name: spec for spec in dclaw.resolve({"plant": "external", "external_mode": external_mode})}
+    for name in ("policy_node", "command_gate"):
+        assert (specs[name].parameters["lock_step"], specs[name].parameters["use_sim_time"]) == (waits, False)
+
+
 def test_an_external_plant_gets_everything_but_the_simulator(dclaw: BringUp) -> None:
     specs = dclaw.resolve({"plant": "external", "namespace": "left"})
     assert [spec.name for spec in specs] == [

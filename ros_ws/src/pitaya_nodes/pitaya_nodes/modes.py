@@ -63,6 +63,11 @@ class Modes:
         return self._state.mode
 
     @property
+    def missed(self) -> int:
+        """Deadlines missed in a row so far."""
+        return self._state.missed
+
+    @property
     def reason(self) -> str:
         """Why it is in this mode."""
         return self._state.reason

@@ -101,7 +101,10 @@ class PolicyMotion:
 
     def kept_deadline(self, skipped: int | None) -> bool:
         """Takes how many deadlines were missed before this one (None: none was due); gives whether to answer."""
-        return skipped is None or self._update(skipped=skipped)
+        # A deadline that was kept like those before changes nothing, and the robot waits.
+        if not skipped and not self._modes.missed:
+            return True
+        return self._update(skipped=skipped)
 
     def goal_refusal(self) -> str:
         """Why no goal may begin, or an empty text."""
