@@ -158,7 +158,7 @@ class Assembly:
         if velocity is not None:
             velocity = _checked("velocity", velocity, self._joint_count)
         given = (position, velocity, last_action, goals)
-        return np.concatenate([_block(term, columns, *given) for term, columns in self._parts], axis=-1)
+        return np.concatenate([_block(*part, *given) for part in self._parts], axis=-1)
 
 
 _assembly = lru_cache(maxsize=_CACHED_NAME_TUPLES)(Assembly)
@@ -203,9 +203,7 @@ def _goals_by_joint(joints: tuple[str, ...], goal: Array | None) -> dict[str, Ar
 def _checked(what: str, values: Array, count: int) -> Array:
     values = np.asarray(values, dtype=np.float64)
     if values.ndim == 0 or values.shape[-1] != count:
-        raise BadReadingError(
-            f"{what} must have {count} numbers, one per joint name, got shape {values.shape}"
-        )
+        raise BadReadingError(f"{what} must have {count} numbers, one per joint name, got {values.shape}")
     return values
 
 
