@@ -157,8 +157,8 @@ class Assembly:
         position = _checked("position", position, self._joint_count)
         if velocity is not None:
             velocity = _checked("velocity", velocity, self._joint_count)
-        given = (position, velocity, last_action, goals)
-        return np.concatenate([_block(*part, *given) for part in self._parts], axis=-1)
+        blocks = [_block(term, at, position, velocity, last_action, goals) for term, at in self._parts]
+        return np.concatenate(blocks, axis=-1)
 
 
 _assembly = lru_cache(maxsize=_CACHED_NAME_TUPLES)(Assembly)
