@@ -5,11 +5,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from dynamixel_sdk import COMM_RX_TIMEOUT, COMM_SUCCESS
 
-from meta_rl_core.dynamixel.control_table import ALERT, REGISTERS, StatusError, number_bytes, read_number
+from meta_rl_core.dynamixel.control_table import (
+    ALERT,
+    REGISTERS,
+    Instruction,
+    StatusError,
+    number_bytes,
+    read_number,
+)
 from meta_rl_core.dynamixel.port import (
     CYCLE_PATIENCE_S,
     PATIENCE_S,
@@ -62,6 +68,7 @@ class MotorBus:
         """Uses a port, which may be open or not yet."""
         self._port = port
         self._packets = Packets()
+        self._late_until_s: dict[int, float] = {}
         self.traffic = Traffic()
 
     @property
@@ -91,12 +98,9 @@ class MotorBus:
         result = COMM_RX_TIMEOUT
         self._port.patience_s = PING_PATIENCE_S
         for _ in range(tries):
-            self.traffic.requests += 1
-            packet, result, _ = self._packets.txRxPacket(self._port, _bare_packet(bus_id, 1))
-            if result == COMM_SUCCESS and len(packet) >= STATUS_BYTES + 3:
-                self._count(result)
+            packet, result = self._ask(bus_id, Instruction.PING, b"", 3)
+            if packet is not None:
                 return Pong(bus_id, packet[9] | packet[10] << 8, packet[11])
-            self._count(result)
         if result == COMM_RX_TIMEOUT:
             return None
         raise SilentMotorError(
@@ -120,12 +124,13 @@ class MotorBus:
             SilentMotorError: If the motor does not answer.
         """
         self._port.patience_s = PATIENCE_S
+        place = address.to_bytes(2, "little") + length.to_bytes(2, "little")
         for _ in range(TRIES):
-            self.traffic.requests += 1
-            data, result, error = self._packets.readTxRx(self._port, bus_id, address, length)
-            self._count(result)
-            if result == COMM_SUCCESS and not error & ~ALERT and len(data) == length:
-                return bytes(data)
+            self._wait_for_late_answers(bus_id)
+            packet, _ = self._ask(bus_id, Instruction.READ, place, length)
+            if packet is not None and not packet[8] & ~ALERT:
+                return bytes(packet[9:-2])
+            self._late_until_s[bus_id] = self._port.clock() + PATIENCE_S
         raise SilentMotorError(f"motor {bus_id} on {self.port_name} does not answer a read of {address}")
 
     def write(self, bus_id: int, name: str, value: int) -> None:
@@ -142,22 +147,23 @@ class MotorBus:
         """Writes into a motor's table, acknowledged; `what` names it in messages. Raises as `write`."""
         self._port.patience_s = PATIENCE_S
         for _ in range(TRIES):
-            self.traffic.requests += 1
-            result, error = self._packets.writeTxRx(self._port, bus_id, address, len(data), list(data))
-            self._count(result)
-            if result == COMM_SUCCESS:
-                if error & ~ALERT:
-                    reason = StatusError(error & ~ALERT).name.lower().replace("_", " ")
+            self._wait_for_late_answers(bus_id)
+            packet, _ = self._ask(bus_id, Instruction.WRITE, address.to_bytes(2, "little") + data, 0)
+            if packet is not None:
+                if packet[8] & ~ALERT:
+                    reason = StatusError(packet[8] & ~ALERT).name.lower().replace("_", " ")
                     raise RefusedWriteError(f"motor {bus_id} refuses {what}: {reason} error")
                 return
+            self._late_until_s[bus_id] = self._port.clock() + PATIENCE_S
         raise SilentMotorError(f"motor {bus_id} on {self.port_name} does not answer a write of {what}")
 
     def reboot(self, bus_id: int) -> None:
         """Restarts a motor; it answers again a moment later. Raises as `write`."""
-        self.traffic.requests += 1
-        result, _ = self._packets.reboot(self._port, bus_id)
-        self._count(result)
-        if result != COMM_SUCCESS:
+        self._port.patience_s = PATIENCE_S
+        self._wait_for_late_answers(bus_id)
+        packet, _ = self._ask(bus_id, Instruction.REBOOT, b"", 0)
+        if packet is None:
+            self._late_until_s[bus_id] = self._port.clock() + PATIENCE_S
             raise SilentMotorError(f"motor {bus_id} on {self.port_name} does not answer a reboot")
 
     def read_many(self, bus_ids: Sequence[int], address: int, length: int) -> dict[int, bytes]:
@@ -206,6 +212,43 @@ class MotorBus:
             self._port, register.address, register.size, parameters, len(parameters)
         )
 
+    def _ask(
+        self, bus_id: int, instruction: Instruction, parameters: bytes, answered: int
+    ) -> tuple[list[int] | None, int]:
+        """One request to one motor.
+
+        Args:
+            bus_id: Its address.
+            instruction: What to do.
+            parameters: Of the request.
+            answered: How many parameters its answer has.
+
+        Returns:
+            The answer, or None; and how it ended. Answers of another length or motor belong to earlier requests and
+            are passed over: the client does not look at them, and would give a checksum for a value.
+        """
+        self.traffic.requests += 1
+        # In the layout that the vendor's client fills in: header and checksum are its own.
+        packet = [0, 0, 0, 0, bus_id, len(parameters) + 3, 0, int(instruction), *parameters, 0, 0]
+        result = self._packets.txPacket(self._port, packet)
+        if result == COMM_SUCCESS:
+            self._port.setPacketTimeout(STATUS_BYTES + answered)
+        while result == COMM_SUCCESS:
+            packet, result = self._packets.rxPacket(self._port, False)
+            self._count(result)
+            if result == COMM_SUCCESS and packet[4] == bus_id and len(packet) == STATUS_BYTES + answered:
+                return packet, result
+        return None, result
+
+    def _wait_for_late_answers(self, bus_id: int) -> None:
+        """After a request that was not answered in time: its answer must not be taken for that of the next one.
+
+        What comes meanwhile is forgotten when the next request goes out. Answers to a ping look like no other.
+        """
+        late_until_s = self._late_until_s.pop(bus_id, None)
+        if late_until_s is not None:
+            self._port.sleep(late_until_s - self._port.clock())
+
     def _wait_for_quiet(self, begin_s: float, motors: int, length: int) -> None:
         """After a broken answer others may still be speaking; a new request would collide with them."""
         wire_s = (REQUEST_BYTES + motors * (STATUS_BYTES + length + 1)) * BITS_PER_BYTE / self.baud_rate
@@ -218,8 +261,3 @@ class MotorBus:
             self.traffic.lost += 1
         else:
             self.traffic.corrupt += 1
-
-
-def _bare_packet(bus_id: int, instruction: int) -> list[Any]:
-    """An instruction without parameters, in the layout that the vendor's client fills in."""
-    return [0, 0, 0, 0, bus_id, 3, 0, instruction, 0, 0]
