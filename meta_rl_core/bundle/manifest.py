@@ -83,6 +83,7 @@ class Manifest:
         actor: Layers from observation and z to action mean and log std.
         encoder: Layers from a context row to factor mean and raw variance.
         hypotheses: How many z of training tasks come along to explore with; 0 where exploring draws from the prior.
+        hypotheses_per_episode: How many of them an exploring episode tries, one after the other.
         provenance: Where the policy comes from.
         files: Records of the weights and golden files.
     """
@@ -102,6 +103,7 @@ class Manifest:
     actor: tuple[Layer, ...]
     encoder: tuple[Layer, ...]
     hypotheses: int
+    hypotheses_per_episode: int
     provenance: Provenance
     files: Mapping[str, FileRecord]
 

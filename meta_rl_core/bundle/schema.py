@@ -27,6 +27,7 @@ LARGEST_DIMENSION = 65_536
 LARGEST_COUNT = 2**53
 MOST_HYPOTHESES = 1000
 """Covering compares all pairs, so a hostile number would keep a robot busy."""
+MOST_HYPOTHESES_PER_EPISODE = 16
 CONTEXT_REWARDS = ("dense", "sparse")
 
 
@@ -55,6 +56,9 @@ def read_manifest(value: Mapping[str, Any]) -> Manifest:
         actor=_read_network(networks.inner("actor")),
         encoder=_read_network(networks.inner("encoder")),
         hypotheses=fields.integer("hypotheses", 0, MOST_HYPOTHESES) if "hypotheses" in value else 0,
+        hypotheses_per_episode=fields.integer("hypotheses_per_episode", 1, MOST_HYPOTHESES_PER_EPISODE)
+        if "hypotheses_per_episode" in value
+        else 1,
         provenance=_read_provenance(fields.inner("provenance")),
         files=_read_files(fields.inner("files")),
     )

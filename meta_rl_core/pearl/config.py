@@ -116,6 +116,9 @@ class PearlConfig:
     """Weight of the information bottleneck in the distillation, beside the squared error of actions."""
     rewarded_context_share: float = 0.0
     """Share of contexts chosen, with their tasks, to hold sparse reward; needs relabelling."""
+    hypotheses_per_episode: int = 1
+    """How many hypotheses an exploring episode of the exported policy tries, one after the other; where there is an
+    embedding."""
     target_entropy_per_action: float = -1.0
     initial_temperature: float = 1.0
     """Weight of the entropy at the start (sac_v2), tuned from there on."""
@@ -145,6 +148,7 @@ class PearlConfig:
             "policy_delay",
             "replay_capacity",
             "context_window_visits",
+            "hypotheses_per_episode",
         ):
             if getattr(self, name) < 1:
                 raise InvalidValueError(f"{name} must be at least 1, got {getattr(self, name)}")

@@ -39,7 +39,10 @@ class BundleParts(NamedTuple):
 
 
 def export_parts(
-    run_directory: Path, checkpoint: Literal["best", "last"] = "best", created: str = ""
+    run_directory: Path,
+    checkpoint: Literal["best", "last"] = "best",
+    created: str = "",
+    hypotheses_per_episode: int | None = None,
 ) -> BundleParts:
     """Reads a run and prepares its policy for `write_bundle`.
 
@@ -47,6 +50,7 @@ def export_parts(
         run_directory: What `pitaya train --out` wrote.
         checkpoint: The policy that evaluated best, or the newest.
         created: Date of the export, ISO 8601.
+        hypotheses_per_episode: Overrides the setting of that name in the run's configuration.
 
     Raises:
         CheckpointError: If the run is incomplete or damaged.
@@ -73,6 +77,7 @@ def export_parts(
             "encoder": {"layers": agent.encoder.network.describe()},
         },
         "hypotheses": len(hypotheses),
+        "hypotheses_per_episode": hypotheses_per_episode or config.hypotheses_per_episode,
         "provenance": {
             "commit": _commit(),
             "command": _command(run_directory, config),

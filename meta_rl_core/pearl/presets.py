@@ -112,6 +112,7 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
             "aggregate_weight": 0.3,
             "privileged_share": 0.5,
             "inference_weight": 0.3,
+            "hypotheses_per_episode": 2,
             "iterations": 60,
             "collection": CollectionConfig(10, True, 20, 10, 5, 0),
         },

@@ -13,7 +13,7 @@ from meta_rl_core.belief import TaskBelief
 from meta_rl_core.errors import InvalidValueError, NonFiniteError
 from meta_rl_core.runtime.adapter_state import AdapterState, read_state, state_to_dict
 from meta_rl_core.runtime.context import Transition, context_row
-from meta_rl_core.runtime.hypotheses import covering_hypotheses
+from meta_rl_core.runtime.hypotheses import along_a_path, covering_hypotheses
 from meta_rl_core.runtime.inference import deterministic_action, gaussian_factor
 
 if TYPE_CHECKING:
@@ -32,9 +32,9 @@ class Adapter:
     """A policy, its belief about the task at hand, and the hypothesis z it acts on.
 
     Follows the paper's evaluation protocol: z is fixed within an episode; the first `exploration_episodes`
-    draw it from the prior N(0, I) or, where the bundle knows them, try hypotheses that cover the tasks; later ones
-    draw it from the posterior given all transitions so far; actions are deterministic. The same bundle, seed
-    and inputs give the same bits.
+    draw it from the prior N(0, I) or, where the bundle knows them, try hypotheses that cover the tasks, one or
+    several after one another; later ones draw it from the posterior given all transitions so far; actions are
+    deterministic. The same bundle, seed and inputs give the same bits.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class Adapter:
         self._actor, self._encoder = bundle.actor(), bundle.encoder()
         self._generator = _generator(seed)
         self._belief = self._prior()
-        self._episodes_begun = 0
+        self._episodes_begun = self._steps = 0
         self._z: Array | None = None
         self.exploration, self._tries = _exploration(bundle, exploration, exploration_episodes)
 
@@ -112,13 +112,25 @@ class Adapter:
         else:
             z = self._belief.sample(self._generator)
         self._episodes_begun += 1
+        self._steps = 0
         self._z = _frozen(z)
         return self._z
 
     def _exploring_z(self) -> Array:
         if self.exploration == "cover":
-            return self._tries[self._episodes_begun % len(self._tries)]
+            return self._tries[self._episodes_begun % len(self._tries)][0]
         return self._generator.standard_normal(self._manifest.latent_dim)
+
+    def _try_next(self) -> None:
+        """Goes on to the next hypothesis of an exploring episode that tries several; each gets as many steps."""
+        count = self._tries.shape[1]
+        part = min(self._steps * count // self._manifest.horizon, count - 1)
+        if part == 0 or not self.exploring:
+            return
+        former, following = self._tries[(self._episodes_begun - 1) % len(self._tries)][part - 1 : part + 1]
+        # Otherwise the episode goes on with the z of an earlier one.
+        if np.array_equal(self.z, former):
+            self._z = _frozen(following)
 
     def act(self, observation: Array) -> Array:
         """Deterministic action for an observation of shape (O,): tanh of the actor's mean, shape (A,).
@@ -128,6 +140,7 @@ class Adapter:
             NonFiniteError: If the observation, or what the network makes of it, is NaN or infinite.
         """
         observation = self._checked("observation", observation, self._manifest.observation_dim)
+        self._try_next()
         with np.errstate(all="ignore"):
             outputs = self._actor(np.concatenate([observation, self.z]))
             if not np.isfinite(outputs).all():
@@ -135,6 +148,7 @@ class Adapter:
                 raise NonFiniteError(
                     f"the actor has no finite answer to an observation of up to {largest:.3g}"
                 )
+            self._steps += 1
             return deterministic_action(outputs)
 
     def observe(self, transition: Transition) -> TaskBelief:
@@ -179,7 +193,7 @@ class Adapter:
         if seed is not None:
             self._generator = _generator(seed)
         self._belief = self._prior()
-        self._episodes_begun = 0
+        self._episodes_begun = self._steps = 0
         self._z = None
 
     def save(self) -> dict[str, Any]:
@@ -189,7 +203,12 @@ class Adapter:
     def snapshot(self) -> AdapterState:
         """The same as immutable values; cheap enough for every tick."""
         return AdapterState(
-            self.bundle.hash, self._belief, self._z, self._episodes_begun, self._generator.bit_generator.state
+            self.bundle.hash,
+            self._belief,
+            self._z,
+            self._episodes_begun,
+            self._generator.bit_generator.state,
+            self._steps,
         )
 
     def restore(self, saved: Mapping[str, Any]) -> None:
@@ -205,7 +224,7 @@ class Adapter:
         generator = np.random.Generator(np.random.PCG64())
         generator.bit_generator.state = state.generator
         self._generator = generator
-        self._belief, self._episodes_begun = state.belief, state.episodes_begun
+        self._belief, self._episodes_begun, self._steps = state.belief, state.episodes_begun, state.steps
         self._z = None if state.z is None else _frozen(state.z)
 
     def _prior(self) -> TaskBelief:
@@ -221,9 +240,9 @@ class Adapter:
 
 
 def _exploration(bundle: Bundle, asked: Exploration | None, episodes: int) -> tuple[Exploration, Array]:
-    """How to explore, and the hypotheses to try, shape (episodes, latent)."""
-    known = bundle.hypotheses
-    none: Array = np.empty((0, bundle.manifest.latent_dim))
+    """How to explore, and the hypotheses to try, shape (episodes, hypotheses per episode, latent)."""
+    known, latent_dim = bundle.hypotheses, bundle.manifest.latent_dim
+    none: Array = np.empty((0, 1, latent_dim))
     if asked is not None and asked not in EXPLORATIONS:
         raise InvalidValueError(f"exploration must be one of {', '.join(EXPLORATIONS)}, got {asked!r}")
     if known is None:
@@ -234,7 +253,10 @@ def _exploration(bundle: Bundle, asked: Exploration | None, episodes: int) -> tu
         return "prior", none
     if asked == "prior":
         return "prior", none
-    return "cover", covering_hypotheses(known, min(episodes, MOST_TRIES))
+    each = bundle.manifest.hypotheses_per_episode
+    tries = covering_hypotheses(known, each * min(episodes, MOST_TRIES // each))
+    # What one episode tries lies side by side, so that the way from one to the next is short and searched as well.
+    return "cover", (tries if each == 1 else along_a_path(tries)).reshape(-1, each, latent_dim)
 
 
 def _generator(seed: int) -> np.random.Generator:

@@ -29,6 +29,7 @@ class AdapterState:
         z: The hypothesis acted on, shape (latent,), or None between reset and the first episode.
         episodes_begun: Number of episodes since the reset.
         generator: State of the PCG64 random stream, as NumPy gives it.
+        steps: Steps taken in the present episode.
     """
 
     bundle_hash: str
@@ -36,6 +37,7 @@ class AdapterState:
     z: Array | None
     episodes_begun: int
     generator: Mapping[str, Any]
+    steps: int = 0
 
 
 def state_to_dict(state: AdapterState) -> dict[str, Any]:
@@ -51,6 +53,7 @@ def state_to_dict(state: AdapterState) -> dict[str, Any]:
         "z": None if state.z is None else state.z.tolist(),
         "episodes_begun": state.episodes_begun,
         "generator": generator_to_dict(state.generator),
+        "steps": state.steps,
     }
 
 
@@ -94,6 +97,8 @@ def read_state(saved: object, bundle_hash: str, latent_dim: int, prior_in_produc
         None if fields.raw("z") is None else _vector(fields, "z", latent_dim),
         fields.integer("episodes_begun", 0, _LARGEST_COUNT),
         _read_generator(fields.inner("generator")),
+        # Beliefs saved before exploring episodes could try several hypotheses do not say.
+        fields.integer("steps", 0, _LARGEST_COUNT) if "steps" in fields.values else 0,
     )
     fields.finish()
     return state

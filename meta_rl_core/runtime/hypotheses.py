@@ -41,6 +41,21 @@ def covering_hypotheses(known: Array, count: int) -> Array:
     return distinct[np.resize(chosen, count)]
 
 
+def along_a_path(hypotheses: Array) -> Array:
+    """The rows, shape (n, latent), in an order in which neighbours are near.
+
+    The path begins at the outermost one and always goes on to the nearest of those left.
+    """
+    if len(hypotheses) == 0:
+        return hypotheses
+    distances = _distances(hypotheses)
+    path = [int(distances.sum(axis=1).argmax())]
+    while len(path) < len(hypotheses):
+        left = [index for index in range(len(hypotheses)) if index not in path]
+        path.append(left[int(distances[path[-1], left].argmin())])
+    return hypotheses[path]
+
+
 def _distances(known: Array) -> Array:
     return np.sqrt(np.square(known[:, None] - known[None]).sum(axis=-1))
 

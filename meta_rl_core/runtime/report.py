@@ -43,6 +43,7 @@ def report_scores(bundle: Bundle, result: EvaluationResult, protocol: Protocol) 
         "episodes": protocol.episodes,
         "exploration_episodes": protocol.exploration_episodes,
         "exploration": protocol.exploration or ("prior" if bundle.hypotheses is None else "cover"),
+        "hypotheses_per_episode": bundle.manifest.hypotheses_per_episode,
         "sampling": protocol.sampling,
         "seed": protocol.seed,
         "env_steps": result.env_steps,

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from meta_rl_core.bundle import Bundle, load_bundle, write_bundle
 from meta_rl_core.errors import BundleError, InvalidValueError
 from meta_rl_core.runtime.adapter import Adapter
-from meta_rl_core.runtime.hypotheses import covering_hypotheses
+from meta_rl_core.runtime.hypotheses import along_a_path, covering_hypotheses
 from tests.helpers.bundles import random_parts
 
 Array = NDArray[np.float64]
@@ -22,12 +22,36 @@ def line(*values: float) -> Array:
     return np.array(values)[:, None]
 
 
+def tried(adapter: Adapter, steps: int) -> list[float]:
+    """The first number of the z that each step acted on."""
+    observation = np.zeros(adapter.bundle.manifest.observation_dim)
+    seen = []
+    for _ in range(steps):
+        adapter.act(observation)
+        seen.append(float(adapter.z[0]))
+    return seen
+
+
 @pytest.fixture
 def knowing(tmp_path: Path) -> Bundle:
     """A bundle whose tasks lie on a line in the first dimension, at 0, 1, ... 9."""
     known = np.zeros((10, 5))
     known[:, 0] = np.arange(10)
     return write_bundle(tmp_path / "policy", *random_parts(hypotheses=known))
+
+
+@pytest.fixture
+def trying_two(tmp_path: Path) -> Bundle:
+    """The same, an exploring episode trying two of them."""
+    known = np.zeros((8, 5))
+    known[:, 0] = np.arange(8)
+    fields, weights, golden = random_parts(hypotheses=known)
+    return write_bundle(tmp_path / "two", {**fields, "hypotheses_per_episode": 2}, weights, golden)
+
+
+def test_a_path_begins_outside_and_goes_on_to_the_nearest() -> None:
+    assert along_a_path(line(4.0, 0.0, 9.0, 5.0, 1.0))[:, 0].tolist() == [9.0, 5.0, 4.0, 1.0, 0.0]
+    assert along_a_path(np.empty((0, 3))).shape == (0, 3)
 
 
 def test_one_hypothesis_is_the_middle_of_all() -> None:
@@ -131,3 +155,59 @@ def test_a_bundle_from_before_hypotheses_still_loads(tmp_path: Path) -> None:
     bundle = write_bundle(tmp_path / "policy", *random_parts())
     assert "hypotheses" not in (tmp_path / "policy" / "manifest.json").read_text()
     assert load_bundle(bundle.path).hypotheses is None
+
+
+def test_an_episode_that_tries_two_hypotheses_changes_over_at_half_time_to_a_near_one(
+    trying_two: Bundle,
+) -> None:
+    half = trying_two.manifest.horizon // 2
+    adapter = Adapter(trying_two, seed=0, exploration_episodes=2)
+    seen = []
+    for _ in range(2):
+        adapter.begin_episode()
+        seen.append(tried(adapter, 2 * half))
+    # Of 0 to 7 four cover the rest; each episode tries two neighbours on the path through them.
+    assert all(len(set(episode[:half])) == len(set(episode[half:])) == 1 for episode in seen)
+    path = [seen[0][0], seen[0][-1], seen[1][0], seen[1][-1]]
+    assert path in (sorted(path), sorted(path, reverse=True))
+    assert len(set(path)) == 4
+
+
+def test_steps_beyond_the_horizon_stay_with_the_last_hypothesis(trying_two: Bundle) -> None:
+    horizon = trying_two.manifest.horizon
+    adapter = Adapter(trying_two, seed=0)
+    adapter.begin_episode()
+    assert len(set(tried(adapter, 3 * horizon)[horizon // 2 :])) == 1
+
+
+def test_after_exploring_an_episode_keeps_its_hypothesis(trying_two: Bundle) -> None:
+    adapter = Adapter(trying_two, seed=0, sampling="mean", exploration_episodes=0)
+    adapter.begin_episode()
+    assert set(tried(adapter, trying_two.manifest.horizon)) == {0.0}
+
+
+def test_a_paused_episode_keeps_the_hypothesis_of_the_one_before(trying_two: Bundle) -> None:
+    adapter = Adapter(trying_two, seed=0, exploration_episodes=2)
+    adapter.begin_episode()
+    last = tried(adapter, trying_two.manifest.horizon)[-1]
+    adapter.begin_episode(keep_z=True)
+    assert set(tried(adapter, trying_two.manifest.horizon)) == {last}
+
+
+def test_a_belief_saved_within_an_episode_goes_on_to_the_same_hypothesis(trying_two: Bundle) -> None:
+    half = trying_two.manifest.horizon // 2
+    adapter, other = Adapter(trying_two, seed=0), Adapter(trying_two, seed=0)
+    adapter.begin_episode()
+    tried(adapter, half - 1)
+    saved = adapter.save()
+    other.restore(saved)
+    assert tried(other, 3) == tried(adapter, 3)
+    other.restore({key: value for key, value in saved.items() if key != "steps"})
+    assert other.snapshot().steps == 0
+
+
+@pytest.mark.parametrize("count", [0, 17, 1.5])
+def test_a_bundle_that_tries_too_many_or_none_in_an_episode_is_refused(tmp_path: Path, count: float) -> None:
+    fields, weights, golden = random_parts(hypotheses=np.zeros((4, 5)))
+    with pytest.raises(BundleError, match="hypotheses_per_episode"):
+        write_bundle(tmp_path / "policy", {**fields, "hypotheses_per_episode": count}, weights, golden)
