@@ -17,7 +17,6 @@ from meta_rl_core.dynamixel.control_table import (
     read_number,
 )
 from meta_rl_core.dynamixel.port import (
-    CYCLE_PATIENCE_S,
     PATIENCE_S,
     PING_PATIENCE_S,
     BusError,
@@ -26,6 +25,7 @@ from meta_rl_core.dynamixel.port import (
 )
 
 TRIES = 3
+MANY_PATIENCE_S = 0.012
 STATUS_BYTES, REQUEST_BYTES = 11, 14
 BITS_PER_BYTE = 10
 
@@ -166,8 +166,16 @@ class MotorBus:
             self._late_until_s[bus_id] = self._port.clock() + PATIENCE_S
             raise SilentMotorError(f"motor {bus_id} on {self.port_name} does not answer a reboot")
 
-    def read_many(self, bus_ids: Sequence[int], address: int, length: int) -> dict[int, bytes]:
+    def read_many(
+        self, bus_ids: Sequence[int], address: int, length: int, patience_s: float = MANY_PATIENCE_S
+    ) -> dict[int, bytes]:
         """One sync read.
+
+        Args:
+            bus_ids: Who is asked, in this order.
+            address: First byte.
+            length: Bytes of each.
+            patience_s: How much longer to wait than the answers take on the wire [s].
 
         Returns:
             The bytes of each motor whose answer came whole; others are missing.
@@ -177,7 +185,7 @@ class MotorBus:
         """
         self.traffic.requests += 1
         begin_s = self._port.clock()
-        self._port.patience_s = CYCLE_PATIENCE_S
+        self._port.patience_s = patience_s
         sent = self._packets.syncReadTx(self._port, address, length, list(bus_ids), len(bus_ids), False)
         found: dict[int, bytes] = {}
         clean = sent == COMM_SUCCESS

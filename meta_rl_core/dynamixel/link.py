@@ -24,6 +24,8 @@ from meta_rl_core.dynamixel.watch import Evidence
 from meta_rl_core.runtime.robot_description import RobotDescription
 
 _MOST_NAMED = 3
+_WATCHDOG_SHARE = 8.0
+"""A cycle asks twice at most, so the motors hear something four times before their watchdogs trip."""
 _FARTHEST_START_TICKS = 32
 """0.05 rad: how far a motor may be moved by switching it on."""
 
@@ -212,7 +214,8 @@ class MotorLink:
 
     def _read(self, bus_ids: list[int]) -> list[int]:
         """One sync read; gives the motors that were not understood, in order."""
-        answers = self.bus.read_many(bus_ids, DATA_ADDRESS, LENGTH)
+        patience_s = self.robot.watchdogs.servo_s / _WATCHDOG_SHARE
+        answers = self.bus.read_many(bus_ids, DATA_ADDRESS, LENGTH, patience_s)
         now_s = self._clock()
         for bus_id, data in answers.items():
             joint = self._joint_of[bus_id]

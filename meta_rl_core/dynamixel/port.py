@@ -18,7 +18,7 @@ from dynamixel_sdk import PortHandler, Protocol2PacketHandler
 from meta_rl_core.dynamixel.packet import unstuff
 from meta_rl_core.errors import PitayaError
 
-PATIENCE_S, CYCLE_PATIENCE_S, PING_PATIENCE_S = 0.2, 0.012, 0.05
+PATIENCE_S, PING_PATIENCE_S = 0.2, 0.05
 """Added to the time that an answer takes on the wire: the operating system may let this process wait [s]."""
 _INSTRUCTION, _CRC_BYTES = 7, 2
 

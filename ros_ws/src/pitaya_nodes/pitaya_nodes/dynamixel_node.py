@@ -4,11 +4,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
-from pitaya_msgs.srv import ResetPlant
 from rclpy.clock import Clock, ClockType
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray
@@ -25,9 +23,8 @@ from meta_rl_core.runtime.robot_file import find_robot, load_robot
 from pitaya_nodes import convert, qos
 from pitaya_nodes.managed_node import ManagedNode, run
 from pitaya_nodes.parameters import Setting
-from pitaya_nodes.reset_job import ResetJob
+from pitaya_nodes.reset_service import ResetService
 
-POLL_S = 0.002
 SETTINGS = (
     Setting("port", "/dev/ttyUSB0", "Serial port of the motors' bus."),
     Setting("robot", "dclaw", "Robot description: the name of a shipped one, or a path."),
@@ -59,7 +56,7 @@ class DynamixelNode(ManagedNode):
         self._commands = self.diagnostics.monitor("forward_position_controller/commands")
         self.diagnostics.add(self._report)
         self._driver: HandDriver | None = None
-        self._job: ResetJob | None = None
+        self._resets: ResetService | None = None
         self._late = self._cycles = 0
         self._stamp_ns = 0
         self._told = ""
@@ -82,7 +79,7 @@ class DynamixelNode(ManagedNode):
         driver = HandDriver(robot, port)
         for note in driver.connect():
             self.get_logger().warning(note)
-        self._driver, self._job = driver, None
+        self._driver = driver
         self._period_s = 1.0 / robot.state_hz
         self._next_s = 0.0
         self._states = self.outlet(JointState, "joint_states", qos.STATE)
@@ -90,7 +87,9 @@ class DynamixelNode(ManagedNode):
         self.listen(
             Float64MultiArray, "forward_position_controller/commands", self._on_command, qos.CONTROLLER
         )
-        self.serve(ResetPlant, "reset_plant", self._on_reset)
+        self._resets = self.made(
+            ResetService(self, driver, self.value("person_timeout_s")), lambda made: made.destroy()
+        )
         self.serve(Trigger, "~/continue_reset", self._on_continue)
         self.serve(Trigger, "~/reboot_motors", self._on_reboot)
         self.serve(Trigger, "~/enable_torque", self._on_enable)
@@ -121,8 +120,8 @@ class DynamixelNode(ManagedNode):
 
     def deactivate(self) -> None:
         """Takes torque from all motors."""
-        if self._job is not None:
-            self._job.give_up("the node was deactivated")
+        if self._resets is not None:
+            self._resets.give_up("the node was deactivated")
         if self._driver is not None:
             self._torque_off(self._driver)
 
@@ -167,8 +166,8 @@ class DynamixelNode(ManagedNode):
             self._message.velocity = state.velocity.tolist()
             self._message.effort = state.effort.tolist()
             self._states.publish(self._message)
-        if self._job is not None:
-            self._job.step(self._stamp_ns if state is not None else None)
+        if self._resets is not None:
+            self._resets.step(self._stamp_ns if state is not None else None, self.active)
         self._tell(driver)
 
     def _tell(self, driver: HandDriver) -> None:
@@ -192,29 +191,9 @@ class DynamixelNode(ManagedNode):
             self._commands.refuse(type(error).__name__, str(error))
             self.get_logger().warning(f"command refused: {error}", throttle_duration_sec=1.0)
 
-    async def _on_reset(
-        self, request: ResetPlant.Request, response: ResetPlant.Response
-    ) -> ResetPlant.Response:
-        if not self.active or self._driver is None:
-            response.message = "the driver is not active; activate it first"
-            return response
-        episode = (request.seed, request.episode)
-        if self._job is None or self._job.done or self._job.episode != episode:
-            if self._job is not None:
-                self._job.give_up("another reset was asked for")
-            self._job = ResetJob(self._driver, episode, self.value("person_timeout_s"), self.get_logger())
-        job = self._job
-        while not job.done:
-            # An awaiting callback is asked again and again: without a pause it would take the processor.
-            time.sleep(POLL_S)
-            await _Turn()
-        response.success, response.message = job.message == "", job.message
-        response.stamp = convert.time_message(job.stamp_ns)
-        return response
-
     def _on_continue(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         del request
-        response.success = self._job is not None and self._job.go_on()
+        response.success = self._resets is not None and self._resets.go_on()
         response.message = "trying again" if response.success else "no reset waits for a person"
         return response
 
@@ -266,13 +245,6 @@ class DynamixelNode(ManagedNode):
             message=driver.reason or driver.mode.value,
             values=[KeyValue(key=key, value=str(value)) for key, value in values.items()],
         )
-
-
-class _Turn:
-    """Awaited, it lets the executor do other work once."""
-
-    def __await__(self) -> Generator[None, None, None]:
-        yield
 
 
 def main() -> int:

@@ -25,7 +25,7 @@ _STAMP_END = 12
 message with a header goes on with seconds (int32) and nanoseconds (uint32)."""
 
 
-class _NeverExecuted(CallbackGroup):
+class NeverExecuted(CallbackGroup):
     """Keeps executors from waiting for a subscription."""
 
     def can_execute(self, entity: Any) -> bool:
@@ -63,7 +63,7 @@ class Polled:
             raw: Whether to fetch messages serialized.
         """
         self._node = node
-        self._group = _NeverExecuted()
+        self._group = NeverExecuted()
         self._subscription = node.create_subscription(
             kind, topic, lambda _: None, qos, raw=raw, callback_group=self._group
         )
