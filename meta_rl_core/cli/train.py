@@ -47,10 +47,11 @@ RANGES_FILE = "ranges.yaml"
 )
 @click.option(
     "--control",
-    type=click.Choice(["none", "oracle"]),
+    type=click.Choice(["none", "oracle", "recurrent"]),
     default="none",
     show_default=True,
-    help="Train what PEARL is held against: 'oracle' is told the task in place of z.",
+    help="Train what PEARL is held against: 'oracle' is told the task in place of z; 'recurrent' is SAC on a "
+    "recurrent network's reading of the context, without any meta-learning loss.",
 )
 @click.option(
     "--out",
@@ -98,7 +99,7 @@ def train(
 
     from meta_rl_core.pearl.device import checked_device
     from meta_rl_core.pearl.memory import keep_freed_memory
-    from meta_rl_core.pearl.presets import make_config
+    from meta_rl_core.pearl.presets import control_settings, make_config
     from meta_rl_core.pearl.trainer import COMMAND_FILE, Trainer
     from meta_rl_core.registry import load_family
 
@@ -121,8 +122,7 @@ def train(
         tasks = tasks.narrowed(ranges)
     if tasks.changes_dynamics:
         overrides.setdefault("relabel", False)
-    if control == "oracle":
-        overrides.update(control=control, latent_dim=len(tasks.spec.task_names))
+    overrides.update(control_settings(control, tasks.spec))
     config = make_config(family, preset, seed=seed, **overrides)
     name = "" if control == "none" else f"{control}-"
     directory = out or Path("runs") / f"{family.replace(':', '.')}-{preset}-{name}{seed}"

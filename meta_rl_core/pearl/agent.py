@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from meta_rl_core.networks.actor import Actor
 from meta_rl_core.networks.encoder import Encoder, product_of_gaussians
+from meta_rl_core.networks.recurrent_encoder import RecurrentEncoder, episode_ends
 from meta_rl_core.networks.task_embedding import TaskEmbedding
 from meta_rl_core.pearl.batch import Batch
 from meta_rl_core.pearl.config import PearlConfig
@@ -42,14 +43,7 @@ class Agent(nn.Module):
         """
         super().__init__()
         self.config = config
-        self.encoder = Encoder(
-            context_dim(spec, config),
-            config.latent_dim,
-            config.encoder_hidden,
-            layer_norm=config.layer_norm,
-            deterministic=config.deterministic_latent,
-            generator=generator,
-        )
+        self.encoder = _make_encoder(spec, config, generator)
         self.actor = Actor(
             spec.observation_dim, config.latent_dim, spec.action_dim, config.actor_hidden, generator=generator
         )
@@ -89,11 +83,46 @@ class Agent(nn.Module):
         """Mean and variance of z for a batch, each (tasks, latent): the posterior, or what an oracle is told."""
         if batch.known_z is not None:
             return batch.known_z, torch.zeros_like(batch.known_z)
-        return self.posterior(batch.context)
+        return self.posterior(batch.context, batch.context_starts)
 
-    def posterior(self, context: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and variance of z, each (tasks, latent), of context (tasks, n, context_dim)."""
-        mean, variance = self.encoder(context)
+    def posterior(self, context: Tensor, starts: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Mean and variance of z, each (tasks, latent).
+
+        Args:
+            context: Encoded transitions, shape (tasks, n, context_dim); for a recurrent encoder in the order lived.
+            starts: True where an episode begins, shape (tasks, n), for a recurrent encoder; by default all is one.
+        """
+        mask = None
+        if isinstance(self.encoder, RecurrentEncoder):
+            if starts is None:
+                starts = torch.zeros(context.shape[:2], dtype=torch.bool, device=context.device)
+            mean, variance = self.encoder(context, starts)
+            mask = episode_ends(starts).to(mean.dtype)
+        else:
+            mean, variance = self.encoder(context)
         if self.config.deterministic_latent:
-            return mean.mean(dim=1), variance.mean(dim=1)
-        return product_of_gaussians(mean, variance, prior_in_product=self.config.prior_in_product)
+            return _average(mean, mask), variance.mean(dim=1)
+        return product_of_gaussians(mean, variance, prior_in_product=self.config.prior_in_product, mask=mask)
+
+
+def _make_encoder(
+    spec: FamilySpec, config: PearlConfig, generator: torch.Generator
+) -> Encoder | RecurrentEncoder:
+    sizes = (context_dim(spec, config), config.latent_dim, config.encoder_hidden)
+    norm, deterministic = config.layer_norm, config.deterministic_latent
+    if config.recurrent_encoder:
+        return RecurrentEncoder(
+            *sizes,
+            window=config.recurrent_window,
+            layer_norm=norm,
+            deterministic=deterministic,
+            generator=generator,
+        )
+    return Encoder(*sizes, layer_norm=norm, deterministic=deterministic, generator=generator)
+
+
+def _average(mean: Tensor, mask: Tensor | None) -> Tensor:
+    """Mean over the transitions that count, shape (tasks, latent)."""
+    if mask is None:
+        return mean.mean(dim=1)
+    return (mean * mask.unsqueeze(-1)).sum(dim=1) / mask.sum(dim=1, keepdim=True)

@@ -29,3 +29,7 @@ class Batch(NamedTuple):
     """The tasks themselves, for a teacher of the encoder, shape (T, F)."""
     early_context: Tensor | None = None
     """Of the same tasks, as lived before anything was known: prior episodes alone, shape (T, C, context_dim)."""
+    context_starts: Tensor | None = None
+    """True where an episode begins in `context`, shape (T, C); for a recurrent encoder."""
+    early_starts: Tensor | None = None
+    """The same for `early_context`."""

@@ -170,7 +170,7 @@ def _row_tensors(learner: Learner) -> dict[str, Tensor]:
 
 def _restore_replay(learner: Learner, tensors: dict[str, Tensor], total: int) -> None:
     replay = learner.replay
-    replay.store.restore({name: tensors[name] for name in replay.store.columns}, total)
+    replay.store.restore(tensors, total)
     if isinstance(replay, TaskReplay):
         for task in range(len(replay.rl_rows)):
             replay.rl_rows[task] = tensors[f"rl.{task}"].numpy()

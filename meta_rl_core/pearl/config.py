@@ -9,6 +9,17 @@ from typing import Any, Literal
 
 from meta_rl_core.errors import InvalidValueError
 
+RECURRENT_CONTROL: dict[str, Any] = {
+    "recurrent_encoder": True,
+    "deterministic_latent": True,
+    "prior_in_product": False,
+    "privileged_share": 0.0,
+    "reward_prediction_weight": 0.0,
+    "transition_prediction_weight": 0.0,
+    "distillation_updates": 0,
+}
+"""What the control `recurrent` is made of, whatever the preset."""
+
 
 @dataclass(frozen=True)
 class CollectionConfig:
@@ -82,8 +93,14 @@ class PearlConfig:
     next_observation_in_context: bool = False
     deterministic_latent: bool = False
     """Without the bottleneck: z is the mean of the encoder's outputs, nothing is sampled, "prior" z is 0 (sac_v1)."""
-    control: Literal["none", "oracle"] = "none"
-    """Against what meta-learning is held: `oracle` is the same SAC told the task itself in place of z."""
+    recurrent_encoder: bool = False
+    """The encoder reads transitions in the order lived, with a state that starts anew in each episode."""
+    recurrent_window: int = 64
+    """Transitions at the end of each episode of a context that the recurrent encoder learns from; the state before
+    them is taken as given (truncated backpropagation through time)."""
+    control: Literal["none", "oracle", "recurrent"] = "none"
+    """Against what meta-learning is held: `oracle` is the same SAC told the task itself in place of z; `recurrent` is
+    the same SAC on what a recurrent network makes of the context, without bottleneck, sampling or auxiliary loss."""
     prior_in_product: bool = False
     layer_norm: bool = False
     """Layer-normalised critics and encoder."""
@@ -149,9 +166,14 @@ class PearlConfig:
             "replay_capacity",
             "context_window_visits",
             "hypotheses_per_episode",
+            "recurrent_window",
         ):
             if getattr(self, name) < 1:
                 raise InvalidValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if self.recurrent_encoder and not self.encoder_hidden:
+            raise InvalidValueError(
+                "a recurrent encoder needs at least one width in encoder_hidden, got none"
+            )
         if self.environment_steps is not None and self.environment_steps < 1:
             raise InvalidValueError(f"environment_steps must be at least 1, got {self.environment_steps}")
         for name, low, high in (
@@ -185,13 +207,16 @@ class PearlConfig:
         ):
             if not getattr(self, name) >= 0.0:
                 raise InvalidValueError(f"{name} must not be negative, got {getattr(self, name)}")
-        if self.deterministic_latent and (self.method != "sac_v1" or self.prior_in_product):
+        if self.control not in ("none", "oracle", "recurrent"):
+            raise InvalidValueError(f"control must be none, oracle or recurrent, got {self.control!r}")
+        plain = self.method == "sac_v1" or self.control == "recurrent"
+        if self.deterministic_latent and (not plain or self.prior_in_product):
             raise InvalidValueError(
                 "deterministic_latent is an option of the published update; use --preset paper (method sac_v1, "
                 "prior_in_product false)"
             )
-        if self.control not in ("none", "oracle"):
-            raise InvalidValueError(f"control must be none or oracle, got {self.control!r}")
+        if self.control == "recurrent":
+            self._check_recurrent_control()
         if self.method not in ("sac_v1", "sac_v2"):
             raise InvalidValueError(f"method must be sac_v1 or sac_v2, got {self.method!r}")
         if self.relabel and self.collection.extra_posterior_episodes:
@@ -211,6 +236,16 @@ class PearlConfig:
             raise InvalidValueError(
                 f"evaluation.episodes ({self.evaluation.episodes}) must exceed exploration_episodes "
                 f"({self.evaluation.exploration_episodes}), or nothing adapted is ever scored"
+            )
+
+    def _check_recurrent_control(self) -> None:
+        """The control learns from the Bellman loss alone; anything else would make it another meta-learner."""
+        wanted = {**RECURRENT_CONTROL, "bellman_gradient_to_encoder": True}
+        wrong = [f"{name} {getattr(self, name)!r}" for name in wanted if getattr(self, name) != wanted[name]]
+        if wrong:
+            needed = ", ".join(f"{name}={value}" for name, value in wanted.items())
+            raise InvalidValueError(
+                f"the control 'recurrent' has no meta loss and needs {needed}; got {', '.join(wrong)}"
             )
 
     @property

@@ -56,7 +56,8 @@ class Distillation:
         features = learner.task_features[torch.from_numpy(drawn.tasks)]
         rows = self.replay.draw_rl((config.meta_batch, config.batch_size), learner.generator)
         observation = self.replay.store.columns["observation"][rows]
-        losses = self.losses(learner.encode(drawn.rows, drawn.tasks), features, observation)
+        context = learner.encode(drawn.rows, drawn.tasks)
+        losses = self.losses(context, features, observation, learner.episode_starts(drawn.rows))
         self._set_learning_rate()
         self.optimiser.zero_grad(set_to_none=True)
         loss = losses["imitation_loss"] + losses["embedding_loss"]
@@ -66,20 +67,23 @@ class Distillation:
         self.done += 1
         return {name: value.detach() for name, value in losses.items()}
 
-    def losses(self, context: Tensor, features: Tensor, observation: Tensor) -> dict[str, Tensor]:
+    def losses(
+        self, context: Tensor, features: Tensor, observation: Tensor, starts: Tensor | None = None
+    ) -> dict[str, Tensor]:
         """What the student learns from.
 
         Args:
             context: Encoder inputs, shape (T, C, context_dim).
             features: Features of the T tasks, shape (T, F).
             observation: Where to act, shape (T, B, O).
+            starts: Where episodes of the context begin, shape (T, C), for a recurrent encoder.
         """
         with torch.autocast(
             observation.device.type, torch.bfloat16, enabled=self.learner.config.reduced_precision
         ):
             with torch.no_grad():
                 target = _action(self.teacher, observation, _embedded(self.teacher, features)[0])
-            mean, variance = self.student.posterior(context)
+            mean, variance = self.student.posterior(context, starts)
             noise = torch.randn(mean.shape, generator=self.learner.torch_generator, device=mean.device)
             action = _action(self.student, observation, mean + variance.sqrt() * noise)
         return {

@@ -19,6 +19,7 @@ from meta_rl_core.bundle.golden import ACTIONS, CONTEXTS, TRANSITIONS
 from meta_rl_core.bundle.manifest import HYPOTHESES, family_fields
 from meta_rl_core.bundle.schema import MOST_HYPOTHESES
 from meta_rl_core.errors import CheckpointError
+from meta_rl_core.networks.recurrent_encoder import RecurrentEncoder
 from meta_rl_core.pearl.agent import Agent
 from meta_rl_core.pearl.checkpoint import AVERAGED
 from meta_rl_core.pearl.config import PearlConfig
@@ -57,10 +58,18 @@ def export_parts(
     """
     config, agent, family, counters = load_agent(run_directory, checkpoint)
     if not config.has_bottleneck:
-        option = "deterministic_latent" if config.deterministic_latent else f"control {config.control}"
+        told = config.control != "none"
+        option = f"control {config.control}" if told else "deterministic_latent"
         raise CheckpointError(
             f"{run_directory} was trained with {option}: a bundle holds a belief that robots update, and this policy "
             "has none; score it with its progress.csv and `pitaya plot`"
+        )
+    encoder = agent.encoder
+    if isinstance(encoder, RecurrentEncoder):
+        raise CheckpointError(
+            f"{run_directory} was trained with recurrent_encoder: a bundle holds a belief that robots update with each "
+            "transition on its own, in any order, and this one needs a state; score it with its progress.csv and "
+            "`pitaya plot`"
         )
     with torch.no_grad():
         golden = _golden(agent, family)
@@ -74,7 +83,7 @@ def export_parts(
         "reward_scale_in_context": config.context_reward_scale,
         "networks": {
             "actor": {"layers": agent.actor.network.describe()},
-            "encoder": {"layers": agent.encoder.network.describe()},
+            "encoder": {"layers": encoder.network.describe()},
         },
         "hypotheses": len(hypotheses),
         "hypotheses_per_episode": hypotheses_per_episode or config.hypotheses_per_episode,
@@ -91,7 +100,7 @@ def export_parts(
     }
     weights = {
         **agent.actor.network.export_weights("actor"),
-        **agent.encoder.network.export_weights("encoder"),
+        **encoder.network.export_weights("encoder"),
     }
     if len(hypotheses):
         weights[HYPOTHESES] = hypotheses

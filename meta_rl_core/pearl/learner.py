@@ -71,12 +71,19 @@ class Learner:
                 f"tasks of {family.spec.name!r} change the dynamics, so a transition of one is not a transition of "
                 "another; use --set relabel=false or --preset paper"
             )
+        in_order = config.recurrent_encoder
         if config.relabel:
             self.replay = RelabelledReplay(
-                family.spec, config.replay_capacity, config.context_window_visits, self.device
+                family.spec,
+                config.replay_capacity,
+                config.context_window_visits,
+                self.device,
+                in_order=in_order,
             )
         else:
-            self.replay = TaskReplay(family.spec, config.replay_capacity, len(self.tasks), self.device)
+            self.replay = TaskReplay(
+                family.spec, config.replay_capacity, len(self.tasks), self.device, in_order=in_order
+            )
 
     def collect_initial(self) -> None:
         """Visits every training task with z from the prior before the first update."""
@@ -109,7 +116,7 @@ class Learner:
             context = list(lived)
             for index in range(count):
                 draw = None if self.config.relabel else self.config.context_size
-                inferred = index >= first_inferred and bool(context) and self.config.control == "none"
+                inferred = index >= first_inferred and bool(context) and self.config.control != "oracle"
                 z = (
                     self.explorer.infer(context, "sample", self.generator, draw=draw)
                     if inferred
@@ -164,14 +171,14 @@ class Learner:
 
     def make_batch(self) -> Batch:
         """Draws tasks, their contexts and, independently, their RL transitions."""
-        config, early = self.config, None
+        config, early, early_starts = self.config, None, None
         if isinstance(self.replay, RelabelledReplay):
             drawn = self._draw_contexts(self.replay)
             tasks, context_rows = drawn.tasks, drawn.rows
             rl_rows = self.replay.draw_rl((config.meta_batch, config.batch_size), self.generator)
             if config.early_context_weight > 0.0:
                 early_rows = self.replay.draw_early(config.meta_batch, config.context_size, self.generator)
-                early = self.encode(early_rows, tasks)
+                early, early_starts = self.encode(early_rows, tasks), self.episode_starts(early_rows)
         else:
             tasks = self.generator.integers(len(self.tasks), size=config.meta_batch)
             context_rows = self.replay.sample_context(tasks, config.context_size, self.generator)
@@ -194,7 +201,17 @@ class Learner:
             known_z=known_z,
             task_features=self.task_features[torch.from_numpy(tasks)].to(self.device),
             early_context=early,
+            context_starts=self.episode_starts(context_rows),
+            early_starts=early_starts,
         )
+
+    def episode_starts(self, rows: torch.Tensor) -> torch.Tensor | None:
+        """Where episodes begin in contexts of replay rows (T, C), the first row included; None if nobody asks."""
+        if not self.config.recurrent_encoder:
+            return None
+        starts = self.replay.store.first_step[rows.numpy()]
+        starts[:, 0] = True
+        return torch.from_numpy(starts).to(self.device)
 
     def encode(self, rows: torch.Tensor, tasks: Index) -> torch.Tensor:
         """Encoder inputs (T, C, context_dim) of replay rows (T, C), judged for one task (index) per row."""

@@ -7,7 +7,8 @@ from typing import Any
 
 from meta_rl_core.errors import UnknownNameError
 from meta_rl_core.pearl import presets_locomotion
-from meta_rl_core.pearl.config import CollectionConfig, EvaluationConfig, PearlConfig
+from meta_rl_core.pearl.config import RECURRENT_CONTROL, CollectionConfig, EvaluationConfig, PearlConfig
+from meta_rl_core.tasks import FamilySpec
 
 _POINT_PAPER: dict[str, Any] = {
     "reward_scale": 100.0,
@@ -124,6 +125,15 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
 }
 GENERIC: dict[str, dict[str, Any]] = {"paper": {}, "fast": _FAST}
 """Settings for a family no preset names."""
+
+
+def control_settings(control: str, spec: FamilySpec) -> dict[str, Any]:
+    """What `--control` changes in the settings of a preset, for one family."""
+    if control == "oracle":
+        return {"control": control, "latent_dim": len(spec.task_names)}
+    if control == "recurrent":
+        return {"control": control, **RECURRENT_CONTROL}
+    return {}
 
 
 def make_config(family: str, preset: str, **overrides: Any) -> PearlConfig:

@@ -14,9 +14,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from meta_rl_core.pearl.episodes import Episodes
+from meta_rl_core.pearl.sequences import draw_places, draw_stretch
 from meta_rl_core.tasks import FamilySpec
 
 FIELDS = ("observation", "action", "next_observation", "signals", "reward", "sparse_reward", "terminal")
+FIRST_STEP = "first_step"
 
 
 class TransitionStore:
@@ -38,6 +40,8 @@ class TransitionStore:
             name: torch.zeros((capacity, *widths.get(name, ())), dtype=torch.float32, device=device)
             for name in FIELDS
         }
+        self.first_step: NDArray[np.bool_] = np.zeros(capacity, dtype=np.bool_)
+        """Whether a transition is the first of its episode."""
 
     def append(self, episodes: Episodes) -> NDArray[np.int64]:
         """Stores every valid transition, world by world, in order.
@@ -52,6 +56,9 @@ class TransitionStore:
         for name, column in self.columns.items():
             values = np.asarray(getattr(episodes, name)[valid], dtype=np.float32)
             column[rows] = torch.from_numpy(values).to(self.device)
+        first = np.zeros_like(valid)
+        first[:, 0] = True
+        self.first_step[positions] = first[valid]
         self.total += count
         self.size = min(self.capacity, self.total)
         return positions
@@ -61,9 +68,18 @@ class TransitionStore:
         rows = rows.to(self.device)
         return {name: column[rows] for name, column in self.columns.items()}
 
+    def draw(
+        self, pool: NDArray[np.int64], size: int, generator: np.random.Generator, *, in_order: bool
+    ) -> NDArray[np.int64]:
+        """A context of `size` rows out of `pool`, in order of time or each drawn on its own, shape (size,)."""
+        if in_order:
+            return pool[draw_stretch(self.first_step[pool], size, generator)]
+        return pool[draw_places(len(pool), size, generator)]
+
     def state(self) -> dict[str, Tensor]:
         """Filled part of every column, for checkpoints."""
-        return {name: column[: self.size].clone() for name, column in self.columns.items()}
+        filled = {name: column[: self.size].clone() for name, column in self.columns.items()}
+        return {**filled, FIRST_STEP: torch.from_numpy(self.first_step[: self.size].copy())}
 
     def restore(self, state: dict[str, Tensor], total: int) -> None:
         """Puts back what `state` returned."""
@@ -71,16 +87,26 @@ class TransitionStore:
         self.total = total
         for name, column in self.columns.items():
             column[: self.size] = state[name]
+        # Checkpoints from before there were recurrent encoders do not say it, and no encoder of theirs asks.
+        if FIRST_STEP in state:
+            self.first_step[: self.size] = state[FIRST_STEP].cpu().numpy()
 
 
 class TaskReplay:
     """The paper's books: RL set and context set per task."""
 
     def __init__(
-        self, spec: FamilySpec, capacity: int, tasks: int, device: str | torch.device = "cpu"
+        self,
+        spec: FamilySpec,
+        capacity: int,
+        tasks: int,
+        device: str | torch.device = "cpu",
+        *,
+        in_order: bool = False,
     ) -> None:
-        """Empty books for `tasks` training tasks."""
+        """Empty books for `tasks` training tasks; `in_order` draws contexts as stretches in order of time."""
         self.store = TransitionStore(spec, capacity, device)
+        self.in_order = in_order
         self.rl_rows: list[NDArray[np.int64]] = [np.empty(0, np.int64) for _ in range(tasks)]
         self.context_rows: list[NDArray[np.int64]] = [np.empty(0, np.int64) for _ in range(tasks)]
 
@@ -99,13 +125,20 @@ class TaskReplay:
 
     def sample_rl(self, tasks: NDArray[np.int64], count: int, generator: np.random.Generator) -> Tensor:
         """Rows (T, count) drawn with replacement from the tasks' RL sets."""
-        return _draw([self.rl_rows[task] for task in tasks], count, generator)
+        return self._draw(self.rl_rows, tasks, count, generator, in_order=False)
 
     def sample_context(self, tasks: NDArray[np.int64], count: int, generator: np.random.Generator) -> Tensor:
-        """Rows (T, count) drawn with replacement from the tasks' context sets, independently of the RL rows."""
-        return _draw([self.context_rows[task] for task in tasks], count, generator)
+        """Rows (T, count) of the tasks' context sets, drawn with replacement or in order, whatever the RL rows."""
+        return self._draw(self.context_rows, tasks, count, generator, in_order=self.in_order)
 
-
-def _draw(sets: list[NDArray[np.int64]], count: int, generator: np.random.Generator) -> Tensor:
-    drawn = np.stack([rows[generator.integers(len(rows), size=count)] for rows in sets])
-    return torch.from_numpy(drawn)
+    def _draw(
+        self,
+        sets: list[NDArray[np.int64]],
+        tasks: NDArray[np.int64],
+        count: int,
+        generator: np.random.Generator,
+        *,
+        in_order: bool,
+    ) -> Tensor:
+        drawn = [self.store.draw(sets[task], count, generator, in_order=in_order) for task in tasks]
+        return torch.from_numpy(np.stack(drawn))

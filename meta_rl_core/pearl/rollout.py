@@ -10,8 +10,11 @@ import torch
 from numpy.typing import NDArray
 
 from meta_rl_core.errors import NonFiniteError
+from meta_rl_core.networks.recurrent_encoder import RecurrentEncoder
 from meta_rl_core.pearl.agent import Agent
 from meta_rl_core.pearl.episodes import Episodes
+from meta_rl_core.pearl.sequences import draw_stretch
+from meta_rl_core.pearl.stream import BeliefStream
 from meta_rl_core.tasks import Array, TaskFamily, Worlds
 
 SEED_LIMIT = 2**31
@@ -134,16 +137,14 @@ class Explorer:
             generator: Draws the sample and, with `draw`, the context subset.
             draw: Use this many context transitions drawn with replacement (the paper's collection) instead of all.
         """
-        kind = self.family.spec.context_reward
-        parts = [
-            self.agent.encode_context(
-                *(
-                    self._tensor(x)
-                    for x in (e.observation, e.action, e.context_reward(kind), e.next_observation)
-                )
+        parts = [self._encoded(e) for e in episodes]
+        if isinstance(self.agent.encoder, RecurrentEncoder):
+            centre, std = (
+                self._streamed(self.agent.encoder, episodes, parts)
+                if draw is None
+                else self._from_stretches(episodes, torch.cat(parts, dim=1), draw, generator)
             )
-            for e in episodes
-        ]
+            return centre if sampling == "mean" else centre + std * generator.standard_normal(centre.shape)
         context = torch.cat(parts, dim=1)
         valid = np.concatenate([e.valid for e in episodes], axis=1)
         means, variances = [], []
@@ -158,6 +159,43 @@ class Explorer:
             variances.append(variance[0].double().cpu().numpy())
         centre, std = np.stack(means), np.sqrt(np.stack(variances))
         return centre if sampling == "mean" else centre + std * generator.standard_normal(centre.shape)
+
+    def _encoded(self, episodes: Episodes) -> torch.Tensor:
+        """Encoder inputs of every transition, shape (N, H, context_dim)."""
+        seen = episodes.context_reward(self.family.spec.context_reward)
+        parts = (episodes.observation, episodes.action, seen, episodes.next_observation)
+        return self.agent.encode_context(*(self._tensor(part) for part in parts))
+
+    def _streamed(
+        self, encoder: RecurrentEncoder, episodes: list[Episodes], parts: list[torch.Tensor]
+    ) -> tuple[Array, Array]:
+        """Mean and standard deviation of z, each (N, latent), reading everything in the order lived."""
+        worlds = len(episodes[0].valid)
+        stream = BeliefStream(encoder, worlds, prior_in_product=self.agent.config.prior_in_product)
+        for lived, context in zip(episodes, parts, strict=True):
+            stream.begin_episode()
+            valid = torch.from_numpy(lived.valid).to(self.device)
+            for step in range(int(lived.valid.sum(axis=1).max())):
+                stream.observe(context[:, step], valid[:, step])
+        return _centre_and_std(*stream.belief())
+
+    def _from_stretches(
+        self, episodes: list[Episodes], context: torch.Tensor, size: int, generator: np.random.Generator
+    ) -> tuple[Array, Array]:
+        """The same from one stretch of `size` transitions per world, as contexts are drawn in training."""
+        first = np.concatenate([np.arange(e.valid.shape[1]) == 0 for e in episodes])
+        valid = np.concatenate([e.valid for e in episodes], axis=1)
+        lived = [np.flatnonzero(row) for row in valid]
+        rows = np.stack([places[draw_stretch(first[places], size, generator)] for places in lived])
+        starts = first[rows]
+        starts[:, 0] = True
+        worlds = torch.arange(len(rows), device=self.device).unsqueeze(1)
+        picked = context[worlds, torch.from_numpy(rows).to(self.device)]
+        return _centre_and_std(*self.agent.posterior(picked, torch.from_numpy(starts).to(self.device)))
+
+
+def _centre_and_std(mean: torch.Tensor, variance: torch.Tensor) -> tuple[Array, Array]:
+    return mean.double().cpu().numpy(), variance.double().sqrt().cpu().numpy()
 
 
 def _empty(count: int, horizon: int, observations: int, actions: int, signals: int) -> Episodes:

@@ -195,7 +195,8 @@ class SacV2Update(nn.Module):
         """How badly the posterior of an uninformed context covers what turns out to be true of its task."""
         if batch.early_context is None or not self.config.has_bottleneck:
             return torch.zeros((), device=mean.device)
-        return kl_between(mean, variance, *self.agent.posterior(batch.early_context)).mean()
+        early = self.agent.posterior(batch.early_context, batch.early_starts)
+        return kl_between(mean, variance, *early).mean()
 
     def _reward_loss(self, batch: Batch, z: Tensor) -> Tensor:
         if self.config.reward_prediction_weight == 0.0:

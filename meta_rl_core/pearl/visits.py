@@ -37,11 +37,18 @@ class RelabelledReplay:
     """Every transition serves every task; contexts come from recent visits."""
 
     def __init__(
-        self, spec: FamilySpec, capacity: int, window: int, device: str | torch.device = "cpu"
+        self,
+        spec: FamilySpec,
+        capacity: int,
+        window: int,
+        device: str | torch.device = "cpu",
+        *,
+        in_order: bool = False,
     ) -> None:
-        """Keeps the newest `window` visits as sources of context."""
+        """Keeps the newest `window` visits as sources of context; `in_order` draws stretches in order of time."""
         self.store = TransitionStore(spec, capacity, device)
         self.window = window
+        self.in_order = in_order
         self.tasks: list[int] = []
         self.episodes: list[list[Index]] = []
         self.prior_counts: list[int] = []
@@ -78,7 +85,7 @@ class RelabelledReplay:
                 available = len(self.episodes[visit])
             length = int(generator.integers(1, available + 1))
             pool = np.concatenate(self.episodes[visit][:length])
-            rows[index] = pool[generator.integers(len(pool), size=size)]
+            rows[index] = self.store.draw(pool, size, generator, in_order=self.in_order)
         return ContextDraw(tasks, torch.from_numpy(rows), relabelled)
 
     def draw_early(self, count: int, size: int, generator: np.random.Generator) -> Tensor:
@@ -88,7 +95,7 @@ class RelabelledReplay:
             visit = int(generator.integers(len(self.tasks)))
             length = int(generator.integers(1, self.prior_counts[visit] + 1))
             pool = np.concatenate(self.episodes[visit][:length])
-            rows[index] = pool[generator.integers(len(pool), size=size)]
+            rows[index] = self.store.draw(pool, size, generator, in_order=self.in_order)
         return torch.from_numpy(rows)
 
     def draw_rl(self, shape: tuple[int, int], generator: np.random.Generator) -> Tensor:

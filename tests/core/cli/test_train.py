@@ -63,3 +63,17 @@ def test_a_budget_of_steps_ends_the_run_and_the_output_shows_how_it_gets_on(tmp_
     assert "updates/s 0 min left return" in output
     assert " -> " in output
     assert "environment_steps: 16001" in (tmp_path / "run" / "config.yaml").read_text()
+
+
+@pytest.mark.parametrize(("preset", "beyond"), [("paper", 3), ("fast", 0)])
+def test_the_recurrent_control_trains_from_either_preset_in_a_folder_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, preset: str, beyond: int
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    plan = f"initial_prior_episodes: 1, tasks_per_iteration: 1, extra_posterior_episodes: {beyond}"
+    small = ("--set", f"collection={{{plan}}}", "--iterations", "1")
+    code, output = train("point-robot", "--preset", preset, "--control", "recurrent", *TINY, *small)
+    assert code == 0, output
+    settings = Path("runs", f"point-robot-{preset}-recurrent-0", "config.yaml").read_text()
+    assert "recurrent_encoder: true" in settings
+    assert "deterministic_latent: true" in settings

@@ -116,7 +116,7 @@ def test_a_policy_without_a_belief_trains_but_is_no_bundle(tmp_path: Path) -> No
 def test_a_deterministic_latent_belongs_to_the_published_update() -> None:
     with pytest.raises(InvalidValueError, match="option of the published update"):
         PearlConfig("line", deterministic_latent=True, method="sac_v2")
-    with pytest.raises(InvalidValueError, match="control must be none or oracle"):
+    with pytest.raises(InvalidValueError, match="control must be none, oracle or recurrent"):
         PearlConfig("line", control="recurent")  # type: ignore[arg-type]
 
 

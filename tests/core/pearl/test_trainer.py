@@ -51,6 +51,7 @@ def rows(directory: Path) -> list[dict[str, str]]:
     "settings",
     [
         {},
+        {"recurrent_encoder": True},
         {
             "relabel": True,
             "method": "sac_v2",
