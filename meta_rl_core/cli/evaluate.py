@@ -39,10 +39,11 @@ from meta_rl_core.errors import InvalidValueError
 )
 @click.option(
     "--sampling",
-    type=click.Choice(["sample", "mean"]),
+    type=click.Choice(["sample", "mean", "prior"]),
     default="sample",
     show_default=True,
-    help="After exploration, act on a posterior sample (as in the paper) or on the posterior mean.",
+    help="After exploration, act on a posterior sample (as in the paper) or on the posterior mean; 'prior' acts on "
+    "the prior in every episode: what the policy does without adapting.",
 )
 @click.option(
     "--ranges",
@@ -126,10 +127,11 @@ def _print_table(scores: dict[str, Any]) -> None:
             f"{episode['final_error_median']:.3f}",
         )
     console = Console()
+    belief = "no adaptation" if scores["sampling"] == "prior" else f"posterior {scores['sampling']}"
     console.print(table)
     console.print("return, sparse: mean ± std over tasks; error: median at the end of the episode")
     console.print(
-        f"posterior {scores['sampling']}, seed {scores['seed']}, "
+        f"{belief}, seed {scores['seed']}, "
         f"{scores['env_steps']} steps in {scores['wall_s']:.1f} s\n"
         f"bundle {scores['bundle_hash'][:12]}, trained for {scores['training_env_steps']} steps"
     )

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,14 +27,15 @@ class Protocol:
     Attributes:
         episodes: Episodes per task; the last one is the score.
         exploration_episodes: How many of them act on a prior sample.
-        sampling: Whether later ones act on a posterior sample (the paper) or on the posterior mean.
+        sampling: Whether later ones act on a posterior sample (the paper) or on the posterior mean; or, as a control,
+            every episode on a sample of the prior.
         seed: Decides every start state and every sampled z.
         exploration: What the first episodes act on; None takes what the bundle offers (see `Adapter`).
     """
 
     episodes: int = 3
     exploration_episodes: int = 2
-    sampling: Sampling = "sample"
+    sampling: Sampling | Literal["prior"] = "sample"
     seed: int = 0
     exploration: Exploration | None = None
 
@@ -42,7 +43,7 @@ class Protocol:
         """Checks that at least one episode follows exploration.
 
         Raises:
-            InvalidValueError: If not, or the seed is negative.
+            InvalidValueError: If not, the seed is negative, or a control on the prior should explore otherwise.
         """
         if not 0 <= self.exploration_episodes < self.episodes:
             raise InvalidValueError(
@@ -51,6 +52,22 @@ class Protocol:
             )
         if self.seed < 0:
             raise InvalidValueError(f"seed must not be negative, got {self.seed}")
+        if self.sampling == "prior" and self.exploration not in (None, "prior"):
+            raise InvalidValueError(
+                f"sampling 'prior' acts on samples of the prior throughout; leave out exploration, got "
+                f"{self.exploration!r}"
+            )
+
+    @property
+    def unadapted_episodes(self) -> int:
+        """How many episodes come before the belief is acted on: all of them for the control on the prior."""
+        return self.episodes if self.sampling == "prior" else self.exploration_episodes
+
+    def make_adapter(self, bundle: Bundle, seed: int) -> Adapter:
+        """The adapter that meets one task by this protocol."""
+        if self.sampling == "prior":
+            return Adapter(bundle, seed, "sample", self.episodes, "prior")
+        return Adapter(bundle, seed, self.sampling, self.exploration_episodes, self.exploration)
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,10 +139,7 @@ def evaluate_bundle(bundle: Bundle, family: TaskFamily, tasks: Array, protocol: 
     seeds = np.array(
         [stream.generate_state(1 + protocol.episodes, np.uint64) >> np.uint64(1) for stream in streams]
     )
-    adapters = [
-        Adapter(bundle, int(seed), protocol.sampling, protocol.exploration_episodes, protocol.exploration)
-        for seed in seeds[:, 0]
-    ]
+    adapters = [protocol.make_adapter(bundle, int(seed)) for seed in seeds[:, 0]]
     worlds = family.make_worlds(len(tasks))
     episodes = [
         _run_episode(adapters, worlds, family, tasks, seeds[:, 1 + episode].astype(np.int64))

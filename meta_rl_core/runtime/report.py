@@ -41,8 +41,8 @@ def report_scores(bundle: Bundle, result: EvaluationResult, protocol: Protocol) 
         "bundle_hash": bundle.hash,
         "tasks": len(result.tasks),
         "episodes": protocol.episodes,
-        "exploration_episodes": protocol.exploration_episodes,
-        "exploration": protocol.exploration or ("prior" if bundle.hypotheses is None else "cover"),
+        "exploration_episodes": protocol.unadapted_episodes,
+        "exploration": _exploration(bundle, protocol),
         "hypotheses_per_episode": bundle.manifest.hypotheses_per_episode,
         "sampling": protocol.sampling,
         "seed": protocol.seed,
@@ -63,6 +63,12 @@ def report_scores(bundle: Bundle, result: EvaluationResult, protocol: Protocol) 
         },
         "versions": package_versions(),
     }
+
+
+def _exploration(bundle: Bundle, protocol: Protocol) -> str:
+    if protocol.sampling == "prior" or bundle.hypotheses is None:
+        return "prior"
+    return protocol.exploration or "cover"
 
 
 def _episode_scores(result: EvaluationResult, episode: int) -> dict[str, float]:

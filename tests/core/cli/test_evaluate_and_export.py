@@ -57,7 +57,7 @@ def test_evaluating_twice_gives_the_same_scores(tmp_path: Path) -> None:
         (["--tasks", "0"], "range"),
         (["--seed", "-1"], "range"),
         (["--episodes", "two"], "integer"),
-        (["--sampling", "mode"], "'sample', 'mean'"),
+        (["--sampling", "mode"], "'sample', 'mean', 'prior'"),
         (["--episodes", "2"], "at least one episode is adapted"),
         (["--tasks", "1", "--json", "/proc/nowhere/f.json"], "could not be written"),
     ],
@@ -108,7 +108,7 @@ def test_a_training_run_becomes_a_bundle_that_loads_and_can_be_evaluated(
         batch_size=5,
         meta_batch=3,
         replay_capacity=5000,
-        collection=CollectionConfig(1, 2, 1, 0, 1),
+        collection=CollectionConfig(1, False, 2, 1, 0, 1),
         evaluation=EvaluationConfig(1, 3, 3, 1),
     )
     Trainer(load_family("sparse-point-robot"), config, tmp_path / "run").run()

@@ -116,6 +116,31 @@ def test_the_sampling_option_changes_adapted_episodes_only(tmp_path: Path) -> No
     assert sample[:, 2].tobytes() != mean[:, 2].tobytes()
 
 
+def test_the_control_on_the_prior_never_acts_on_what_it_saw(tmp_path: Path) -> None:
+    family = LineFamily()
+    bundle = make_line_bundle(tmp_path / "policy", family)
+    tasks = family.heldout_tasks(4, 1)
+    control = Protocol(episodes=4, sampling="prior", seed=2)
+    # Three episodes of exploring and one that is adapted share their first three draws of z with the control.
+    exploring = Protocol(episodes=4, exploration_episodes=3, exploration="prior", seed=2)
+    unadapted, adapted = (evaluate_bundle(bundle, family, tasks, p) for p in (control, exploring))
+    assert unadapted.returns[:, :3].tobytes() == adapted.returns[:, :3].tobytes()
+    assert unadapted.returns[:, 3].tobytes() != adapted.returns[:, 3].tobytes()
+    drawn = np.random.Generator(np.random.PCG64(7)).standard_normal((4, 5))
+    adapter = control.make_adapter(bundle, 7)
+    for episode in range(4):
+        assert adapter.begin_episode().tolist() == drawn[episode].tolist()
+        adapter.observe(Transition(np.zeros(1), np.ones(1), -1.0, np.ones(1)))
+    report = report_scores(bundle, unadapted, control)
+    assert (report["sampling"], report["exploration"], report["exploration_episodes"]) == (
+        "prior",
+        "prior",
+        4,
+    )
+    with pytest.raises(InvalidValueError, match="leave out exploration, got 'cover'"):
+        Protocol(sampling="prior", exploration="cover")
+
+
 def test_a_bundle_of_another_family_is_refused_and_the_difference_named(tmp_path: Path) -> None:
     bundle = make_line_bundle(tmp_path / "policy", LineFamily(horizon=5))
     with pytest.raises(BundleError, match="horizon 5; the family has 6"):
