@@ -101,10 +101,10 @@ class JointPositionAction:
         action = self._checked("action", action)
         measured = self._checked("measured position", measured_position)
         origin = measured if self.mode == "displacement" else self.center
-        command = _between(origin + self.half_range * _between(action, -1.0, 1.0), self.low, self.high)
+        command = between(origin + self.half_range * between(action, -1.0, 1.0), self.low, self.high)
         if self.max_step is None:
             return command
-        return _between(command, measured - self.max_step, measured + self.max_step)
+        return between(command, measured - self.max_step, measured + self.max_step)
 
     def _checked(self, what: str, values: Array) -> Array:
         numbers = np.asarray(values, dtype=np.float64)
@@ -157,6 +157,6 @@ class JointPositionAction:
         return hash((self.joints, self.mode, tuple(self.center), tuple(self.half_range)))
 
 
-def _between(values: Array, low: Array | float, high: Array | float) -> Array:
-    # numpy.clip does the same in three times the time, and this is done at every policy step.
+def between(values: Array, low: Array | float, high: Array | float) -> Array:
+    """Finite `values` clipped to [low, high]: `numpy.clip` in a third of its time, for what every step needs."""
     return np.minimum(np.maximum(values, low), high)

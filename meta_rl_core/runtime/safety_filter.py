@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meta_rl_core.errors import InvalidValueError, JointMismatchError, NonFiniteError
+from meta_rl_core.runtime.action import between
 
 if TYPE_CHECKING:
     from meta_rl_core.runtime.action import JointPositionAction
@@ -157,14 +158,14 @@ class SafetyFilter:
         if self._step_change is not None:
             middle = measured if former_step is None else measured + self._checked("former step", former_step)
             low, high = (
-                np.clip(middle + change, low, high) for change in (-self._step_change, self._step_change)
+                between(middle + change, low, high) for change in (-self._step_change, self._step_change)
             )
         # What is allowed is one interval: its ends are the limits, cut by those that count for more.
-        low, high = (np.clip(end, measured - step, measured + step) for end in (low, high))
+        low, high = (between(end, measured - step, measured + step) for end in (low, high))
         limited = (command < low - ROUNDING_RAD) | (command > high + ROUNDING_RAD)
         if not limited.any():
             return Filtered(command, limited)
-        return Filtered(np.where(limited, np.clip(command, low, high), command), limited)
+        return Filtered(np.where(limited, between(command, low, high), command), limited)
 
     def hold(self, measured: Array) -> Array:
         """The command that holds a robot where it was measured, within the position limits, shape (..., A).

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import rclpy
-from rclpy.event_handler import PublisherEventCallbacks
+from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallbacks
 from rclpy.exceptions import InvalidParameterValueException
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.impl.implementation_singleton import rclpy_implementation
@@ -23,8 +23,9 @@ from pitaya_nodes.parameters import Setting, declare_settings
 from pitaya_nodes.polled import Polled
 from pitaya_nodes.security import check_security
 
-# A reader that does not fit says so itself; a handler here is one more thing to look at for every message.
+# Endpoints that do not fit are found by looking; a handler here is one more thing to look at for every message.
 _NO_EVENTS = PublisherEventCallbacks(use_default_callbacks=False)
+_NOTHING_HEARD = SubscriptionEventCallbacks(use_default_callbacks=False)
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 
 
@@ -51,6 +52,16 @@ class ManagedNode(LifecycleNode):
         self.active = False
         self.diagnostics = Diagnostics(self)
         self._made: list[Callable[[], object]] = []
+
+    def create_subscription(self, *arguments: Any, **options: Any) -> Any:
+        """A subscription that wakes up for messages alone."""
+        options.setdefault("event_callbacks", _NOTHING_HEARD)
+        return super().create_subscription(*arguments, **options)
+
+    def create_publisher(self, *arguments: Any, **options: Any) -> Any:
+        """A publisher that wakes up for nothing."""
+        options.setdefault("event_callbacks", _NO_EVENTS)
+        return super().create_publisher(*arguments, **options)
 
     def value(self, name: str) -> Any:
         """The present value of a parameter, None where it has none."""

@@ -11,18 +11,11 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from rclpy.callback_groups import CallbackGroup
-from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.node import Node
-from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import JointState
 
-from meta_rl_core.errors import BadReadingError
 from meta_rl_core.runtime.terms import JointReading
-from pitaya_nodes.convert import NANOSECONDS, reading_from_state
-
-_STAMP_END = 12
-"""A serialized message begins with four bytes on its encoding, the second of which tells the byte order; a
-message with a header goes on with seconds (int32) and nanoseconds (uint32)."""
+from pitaya_nodes.serialized_states import STAMP_END, SerializedStates, stamp_ns
 
 
 class NeverExecuted(CallbackGroup):
@@ -83,27 +76,10 @@ class PolledStates(Polled):
     def __init__(self, node: Node, topic: str, qos: Any) -> None:
         """Subscribes; see `Polled`."""
         super().__init__(node, JointState, topic, qos, raw=True)
+        self._serialized = SerializedStates()
 
     def fetch(self) -> Iterator[tuple[int, Callable[[], JointReading]]]:
         """Stamp [ns] of each new state, oldest first, and how to read its positions."""
         for data in super().fetch():
-            if len(data) >= _STAMP_END:
-                yield _stamp_ns(data), _reader(data)
-
-
-def _stamp_ns(data: bytes) -> int:
-    order = "little" if data[1] & 1 else "big"
-    seconds = int.from_bytes(data[4:8], order, signed=True)  # type: ignore[arg-type]
-    return seconds * NANOSECONDS + int.from_bytes(data[8:_STAMP_END], order)  # type: ignore[arg-type]
-
-
-def _reader(data: bytes) -> Callable[[], JointReading]:
-    def read() -> JointReading:
-        try:
-            message = deserialize_message(data, JointState)
-        except (rclpy_implementation.RMWError, UnicodeError) as error:
-            # What cannot be taken apart is a bad reading like any other: it must not end the process.
-            raise BadReadingError(f"a joint state of {len(data)} bytes cannot be read: {error}") from error
-        return reading_from_state(message, with_velocity=False)
-
-    return read
+            if len(data) >= STAMP_END:
+                yield stamp_ns(data), self._serialized.reader(data)
