@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from meta_rl_core.networks.encoder import Encoder
 from meta_rl_core.pearl.batch import Batch
 from meta_rl_core.pearl.config import PearlConfig
 from meta_rl_core.pearl.sac_v1 import SacV1Update
@@ -25,8 +26,10 @@ class PlainUpdate:
     def __init__(self, update: SacV1Update) -> None:
         """Starts from the weights of `update`, with optimisers of its own."""
         self.config: PearlConfig = update.config
+        encoder = update.agent.encoder
+        assert isinstance(encoder, Encoder), "this version knows no recurrent encoder"
         networks = {
-            "encoder": update.agent.encoder.network,
+            "encoder": encoder.network,
             "actor": update.agent.actor.network,
             "first": update.critic.first,
             "second": update.critic.second,

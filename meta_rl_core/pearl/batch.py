@@ -5,7 +5,16 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
+
+
+def draw_noise(
+    shapes: tuple[tuple[int, ...], ...], batch: Batch, generator: torch.Generator
+) -> tuple[Tensor, ...]:
+    """Standard normal noise of these shapes, one after the other, where the batch lives."""
+    device = batch.observation.device
+    return tuple(torch.randn(shape, generator=generator, device=device) for shape in shapes)
 
 
 class Batch(NamedTuple):

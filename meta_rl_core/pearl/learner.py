@@ -21,6 +21,7 @@ from meta_rl_core.pearl.replay import TaskReplay
 from meta_rl_core.pearl.rollout import Explorer
 from meta_rl_core.pearl.sac_v1 import SacV1Update
 from meta_rl_core.pearl.sac_v2 import SacV2Update
+from meta_rl_core.pearl.static_update import GraphedUpdate, StaticUpdate, make_capturable, set_learning_rate
 from meta_rl_core.pearl.visits import ContextDraw, RelabelledReplay
 from meta_rl_core.tasks import Array, TaskFamily
 
@@ -61,6 +62,9 @@ class Learner:
         self.update.to(self.device)
         if self.device.type != "cpu":
             self.torch_generator = torch.Generator(self.device).manual_seed(config.seed)
+            if config.cuda_graph:
+                make_capturable(self.update.optimisers(), self.device)
+        self._static: StaticUpdate | None = None
         self.averaged = copy.deepcopy(self.agent).requires_grad_(False)
         self.explorer = Explorer(family, self.agent)
         self.env_steps = 0
@@ -150,9 +154,16 @@ class Learner:
         """One gradient step on a fresh batch."""
         self._set_learning_rate()
         self.updates += 1
-        losses = self.update.step(self.make_batch(), self.torch_generator)
+        losses = self._step(self.make_batch())
         polyak_update(self.averaged, self.agent, self.config.averaging_rate)
         return losses
+
+    def _step(self, batch: Batch) -> dict[str, torch.Tensor]:
+        if self.device.type == "cpu" or not self.config.cuda_graph:
+            return self.update.step(batch, self.torch_generator)
+        if self._static is None:
+            self._static = GraphedUpdate(self.update, batch)
+        return self._static.step(batch, self.torch_generator)
 
     def share_done(self) -> float:
         """How much of the run is over, 0 to 1: of its environment steps if those are bounded, else of its updates."""
@@ -165,9 +176,7 @@ class Learner:
         config = self.config
         done = self.share_done()
         share = 1.0 - (1.0 - config.learning_rate_decay) * max(0.0, 2.0 * done - 1.0)
-        for optimiser in self.update.optimisers().values():
-            for group in optimiser.param_groups:
-                group["lr"] = config.learning_rate * share
+        set_learning_rate(self.update.optimisers(), config.learning_rate * share)
 
     def make_batch(self) -> Batch:
         """Draws tasks, their contexts and, independently, their RL transitions."""

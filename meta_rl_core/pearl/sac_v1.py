@@ -17,7 +17,7 @@ from torch.nn import functional
 from meta_rl_core.networks.critic import TwinCritic, ValueFunction, polyak_update
 from meta_rl_core.networks.encoder import kl_to_standard_normal
 from meta_rl_core.pearl.agent import Agent
-from meta_rl_core.pearl.batch import Batch
+from meta_rl_core.pearl.batch import Batch, draw_noise
 from meta_rl_core.pearl.config import PearlConfig
 from meta_rl_core.tasks import FamilySpec
 
@@ -73,11 +73,30 @@ class SacV1Update(nn.Module):
         Returns:
             Scalar losses by name, detached.
         """
+        noise = draw_noise(self.noise_shapes(batch), batch, generator)
+        losses = self.learn(batch, noise, with_actor=self.actor_is_due())
         self.updates += 1
+        return losses
+
+    def noise_shapes(self, batch: Batch) -> tuple[tuple[int, ...], ...]:
+        """Shapes of the standard normal noise one update takes, in the order it is drawn: for z and for actions."""
+        return (len(batch.context), self.config.latent_dim), tuple(batch.action.shape)
+
+    def actor_is_due(self) -> bool:
+        """Whether the next update includes a step of the actor: always."""
+        return True
+
+    def learn(self, batch: Batch, noise: tuple[Tensor, ...], *, with_actor: bool) -> dict[str, Tensor]:
+        """One gradient step for given noise; neither draws nor decides, so that it may run as a CUDA graph."""
+        del with_actor
+        latent_noise, action_noise = noise
         with self._precision(batch):
             mean, variance = self.agent.belief(batch)
-            noise = torch.randn(mean.shape, generator=generator, device=mean.device)
-            z = (mean + variance.sqrt() * noise).unsqueeze(1).expand(-1, batch.observation.shape[1], -1)
+            z = (
+                (mean + variance.sqrt() * latent_noise)
+                .unsqueeze(1)
+                .expand(-1, batch.observation.shape[1], -1)
+            )
             divergence = torch.zeros((), device=z.device)
             if self.config.has_bottleneck:
                 divergence = kl_to_standard_normal(mean, variance)
@@ -85,7 +104,7 @@ class SacV1Update(nn.Module):
         self._descend(
             self.config.kl_weight * divergence + critic_loss, self.critic_optimiser, self.encoder_optimiser
         )
-        losses = self._actor_and_value_step(batch, z.detach(), generator)
+        losses = self._actor_and_value_step(batch, z.detach(), action_noise)
         polyak_update(self.target_value, self.value, self.config.target_rate)
         losses.update(
             critic_loss=critic_loss.detach(),
@@ -107,8 +126,7 @@ class SacV1Update(nn.Module):
         first, second = self.critic(batch.observation, batch.action, z)
         return functional.mse_loss(first, target) + functional.mse_loss(second, target)
 
-    def _actor_and_value_step(self, batch: Batch, z: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
-        noise = torch.randn(batch.action.shape, generator=generator, device=z.device)
+    def _actor_and_value_step(self, batch: Batch, z: Tensor, noise: Tensor) -> dict[str, Tensor]:
         with self._precision(batch):
             sample = self.agent.actor.sample(batch.observation, z, noise)
             smaller = self.critic.smaller(batch.observation, sample.action, z, fixed=True)

@@ -19,7 +19,7 @@ from meta_rl_core.networks.critic import TwinCritic, polyak_update
 from meta_rl_core.networks.encoder import aggregate_kl, kl_between, kl_to_standard_normal
 from meta_rl_core.networks.mlp import MLP
 from meta_rl_core.pearl.agent import Agent
-from meta_rl_core.pearl.batch import Batch
+from meta_rl_core.pearl.batch import Batch, draw_noise
 from meta_rl_core.pearl.config import PearlConfig
 from meta_rl_core.tasks import FamilySpec
 
@@ -90,7 +90,23 @@ class SacV2Update(nn.Module):
         Returns:
             Scalar losses by name, detached.
         """
-        latent_noise, action_noise, next_noise = self._draw_noise(batch, generator)
+        noise = draw_noise(self.noise_shapes(batch), batch, generator)
+        losses = self.learn(batch, noise, with_actor=self.actor_is_due())
+        self.updates += 1
+        return losses
+
+    def noise_shapes(self, batch: Batch) -> tuple[tuple[int, ...], ...]:
+        """Shapes of the noise one update takes, in the order it is drawn: for z, for actions and for next actions."""
+        actions = tuple(batch.action.shape)
+        return (len(batch.context), self.config.latent_dim), actions, actions
+
+    def actor_is_due(self) -> bool:
+        """Whether the next update includes a step of the actor."""
+        return (self.updates + 1) % self.config.policy_delay == 0
+
+    def learn(self, batch: Batch, noise: tuple[Tensor, ...], *, with_actor: bool) -> dict[str, Tensor]:
+        """One gradient step for given noise; neither draws nor decides, so that it may run as a CUDA graph."""
+        latent_noise, action_noise, next_noise = noise
         losses, z = self.critic_losses(batch, latent_noise, next_noise)
         loss = losses["critic_loss"] + self.config.kl_weight * losses["kl_per_task"]
         loss = loss + self.config.aggregate_weight * losses["aggregate_kl"]
@@ -102,20 +118,10 @@ class SacV2Update(nn.Module):
         self.critic_optimiser.zero_grad(set_to_none=True)
         loss.backward()
         self.critic_optimiser.step()
-        self.updates += 1
-        if self.updates % self.config.policy_delay == 0:
+        if with_actor:
             losses.update(self._actor_step(batch.observation, z.detach(), action_noise))
         polyak_update(self.target_critic, self.critic, self.config.target_rate)
         return {name: value.detach() for name, value in losses.items()}
-
-    def _draw_noise(self, batch: Batch, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        latent = (len(batch.context), self.config.latent_dim)
-        device = batch.action.device
-        return (
-            torch.randn(latent, generator=generator, device=device),
-            torch.randn(batch.action.shape, generator=generator, device=device),
-            torch.randn(batch.action.shape, generator=generator, device=device),
-        )
 
     def critic_losses(
         self, batch: Batch, latent_noise: Tensor, next_noise: Tensor
