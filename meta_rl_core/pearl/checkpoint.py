@@ -81,14 +81,19 @@ def load_checkpoint(learner: Learner, directory: Path) -> dict[str, Any]:
         directory = previous
     try:
         state = json.loads((directory / "state.json").read_text())
-        networks = load_file(directory / "networks.safetensors")
-        optimisers = load_file(directory / "optimisers.safetensors")
-        replay = load_file(directory / "replay.safetensors")
-    except (OSError, ValueError, SafetensorError) as error:
+        _check_origin(learner, state, directory)
+        return _restore(learner, state, directory)
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+        reason = f"{error} is missing" if isinstance(error, KeyError) else error
         raise CheckpointError(
-            f"no usable checkpoint in {directory}: {error}; start the run without --resume"
+            f"no usable checkpoint in {directory}: {reason}; start the run without --resume"
         ) from error
-    _check_origin(learner, state, directory)
+
+
+def _restore(learner: Learner, state: dict[str, Any], directory: Path) -> dict[str, Any]:
+    networks, optimisers, replay = (
+        load_file(directory / f"{name}.safetensors") for name in ("networks", "optimisers", "replay")
+    )
     averaged = {name: networks.pop(name) for name in list(networks) if name.startswith(AVERAGED)}
     learner.averaged.load_state_dict({name.removeprefix(AVERAGED): value for name, value in averaged.items()})
     learner.update.load_state_dict(networks)
@@ -102,14 +107,18 @@ def load_checkpoint(learner: Learner, directory: Path) -> dict[str, Any]:
     return progress
 
 
-def _check_origin(learner: Learner, state: dict[str, Any], directory: Path) -> None:
-    if state.get("version") != VERSION:
+def _check_origin(learner: Learner, state: Any, directory: Path) -> None:
+    """Refuses what another build, family or command made, before anything large is read."""
+    version = state.get("version") if isinstance(state, dict) else None
+    if version != VERSION:
         raise CheckpointError(
-            f"{directory} has version {state.get('version')}, this build reads version {VERSION}"
+            f"{directory} has version {version!r}, this build reads version {VERSION}; resume it with the Pitaya that "
+            "wrote it, or start anew with another --out"
         )
     if state["family"] != learner.family.spec.name:
         raise CheckpointError(
-            f"{directory} belongs to family {state['family']!r}, not {learner.family.spec.name!r}"
+            f"{directory} belongs to family {state['family']!r}, not {learner.family.spec.name!r}; resume it as "
+            f"`pitaya train {state['family']}`, or choose another --out"
         )
     try:
         # A setting that is younger than the checkpoint had its default in it.

@@ -77,3 +77,12 @@ def test_the_recurrent_control_trains_from_either_preset_in_a_folder_of_its_own(
     settings = Path("runs", f"point-robot-{preset}-recurrent-0", "config.yaml").read_text()
     assert "recurrent_encoder: true" in settings
     assert "deterministic_latent: true" in settings
+
+
+def test_going_on_with_a_run_of_another_family_is_refused_before_training(tmp_path: Path) -> None:
+    out = ("--out", str(tmp_path / "run"), *TINY)
+    plan = "collection={initial_prior_episodes: 1, tasks_per_iteration: 1, extra_posterior_episodes: 0}"
+    assert train("point-robot", "--iterations", "1", "--set", plan, *out)[0] == 0
+    code, output = train("sparse-point-robot", "--iterations", "1", "--set", plan, *out, "--resume")
+    assert code == 2
+    assert "belongs to family 'point-robot', not 'sparse-point-robot'; resume it as `pitaya train" in output

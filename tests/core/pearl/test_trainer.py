@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from pathlib import Path
 
 import numpy as np
@@ -97,6 +98,43 @@ def test_other_settings_or_a_damaged_checkpoint_refuse_to_resume(tmp_path: Path)
     weights.write_bytes(weights.read_bytes()[:100])
     with pytest.raises(CheckpointError, match="no usable checkpoint"):
         Trainer(LineFamily(), make_config_for(2), tmp_path, resume=True)
+
+
+def change_state(directory: Path, **values: object) -> None:
+    file = directory / "checkpoint" / "state.json"
+    state = {**json.loads(file.read_text()), **values}
+    file.write_text(json.dumps({key: value for key, value in state.items() if value is not None}))
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"version": 2}, "has version 2, this build reads version 1"),
+        ({"version": None}, "has version None, this build reads version 1"),
+        ({"family": "circle"}, "belongs to family 'circle', not 'line'"),
+        ({"config": {"family": "line", "no_such": 1}}, "holds settings this build does not know"),
+        ({"replay_total": None}, "'replay_total' is missing"),
+        ({"generator": 7}, "no usable checkpoint"),
+    ],
+)
+def test_a_checkpoint_of_another_version_or_family_is_refused_before_anything_is_touched(
+    tmp_path: Path, changes: dict[str, object], said: str
+) -> None:
+    Trainer(LineFamily(), make_config_for(1), tmp_path).run()
+    change_state(tmp_path, **changes)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    with pytest.raises(CheckpointError, match=said):
+        Trainer(LineFamily(), make_config_for(2), tmp_path, resume=True)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+def test_weights_of_another_shape_under_the_same_settings_are_refused(tmp_path: Path) -> None:
+    for name, width in (("run", 8), ("other", 9)):
+        Trainer(LineFamily(), make_config_for(1, actor_hidden=(width,)), tmp_path / name).run()
+    files = [tmp_path / name / "checkpoint" / "networks.safetensors" for name in ("run", "other")]
+    files[0].write_bytes(files[1].read_bytes())
+    with pytest.raises(CheckpointError, match=r"(?s)no usable checkpoint.*size mismatch"):
+        Trainer(LineFamily(), make_config_for(2), tmp_path / "run", resume=True)
 
 
 def test_a_crash_while_swapping_checkpoints_leaves_the_previous_one_usable(tmp_path: Path) -> None:
