@@ -48,6 +48,8 @@ _FAST: dict[str, Any] = {
     "prior_in_product": True,
     "next_observation_in_context": True,
     "reward_prediction_weight": 1.0,
+    "privileged_share": 0.5,
+    "inference_weight": 0.3,
     "reduced_precision": True,
     "averaging_rate": 0.002,
     "learning_rate": 1e-3,
@@ -80,6 +82,8 @@ _FAST_PARAMS: dict[str, Any] = {
     **_FAST_RUNNING,
     # Tasks change the dynamics, so nothing can be relabelled; how the body moves next tells them, the reward does not.
     "relabel": False,
+    "privileged_share": 0.0,
+    "inference_weight": 0.0,
     "reward_prediction_weight": 0.0,
     "transition_prediction_weight": 1.0,
     "collection": CollectionConfig(2, False, 5, 2, 0, 3),
@@ -91,7 +95,7 @@ _FEW_TASKS: dict[str, Any] = {
 }
 FAST: dict[str, dict[str, Any]] = {
     "cheetah-vel": _FAST,
-    "cheetah-dir": {**_FAST_RUNNING, **_FEW_TASKS, "reward_scale": 0.2},
+    "cheetah-dir": {**_FAST_RUNNING, **_FEW_TASKS, "reward_scale": 0.2, "iterations": 300},
     "ant-dir": {**_FAST_RUNNING, **_FEW_TASKS},
     "ant-goal": _FAST_RUNNING,
     "humanoid-dir": {**_FAST_RUNNING, "reward_scale": 0.2},
