@@ -37,6 +37,9 @@ class CollectionConfig:
     """Episodes with z inferred (after one more prior episode); they fill both."""
     extra_posterior_episodes: int = 3
     """The same, but kept out of the context buffer."""
+    by_steps: bool = False
+    """Count steps, as the published code does: each number above stands for as many steps as so many whole episodes
+    have, and where episodes end early more of them follow until those are lived. The last one is always finished."""
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from meta_rl_core.pearl.config import PearlConfig
 from meta_rl_core.pearl.device import checked_device
 from meta_rl_core.pearl.episodes import Episodes
 from meta_rl_core.pearl.goals import relabel_goals
+from meta_rl_core.pearl.quota import Quota
 from meta_rl_core.pearl.replay import TaskReplay
 from meta_rl_core.pearl.rollout import Explorer
 from meta_rl_core.pearl.sac_v1 import SacV1Update
@@ -112,13 +113,17 @@ class Learner:
 
     def _visit(self, tasks: Index, prior: int, posterior: int, extra: int, *, hold: bool = False) -> None:
         lived: list[Episodes] = []
-        for _ in range(prior):
-            lived.append(self._episode(tasks, self._prior_z(tasks), hold=hold))
+        quota = self._quota(tasks, prior)
+        for _, going in quota.rounds():
+            lived.append(self._episode(tasks, self._prior_z(tasks), going, hold=hold))
+            quota.add(lived[-1])
             self._keep(lived[-1], tasks, to_context=True)
+        prior_rounds = len(lived)
         first_inferred = 0 if self.config.relabel else 1
         for count, to_context in ((posterior, True), (extra, False)):
             context = list(lived)
-            for index in range(count):
+            quota = self._quota(tasks, count)
+            for index, going in quota.rounds():
                 draw = None if self.config.relabel else self.config.context_size
                 inferred = index >= first_inferred and bool(context) and self.config.control != "oracle"
                 z = (
@@ -126,22 +131,26 @@ class Learner:
                     if inferred
                     else self._prior_z(tasks)
                 )
-                episodes = self._episode(tasks, z)
+                episodes = self._episode(tasks, z, going)
+                quota.add(episodes)
                 self._keep(episodes, tasks, to_context=to_context)
                 if to_context:
                     context.append(episodes)
                     lived.append(episodes)
         if isinstance(self.replay, RelabelledReplay):
-            self.replay.add_visits(lived, tasks, prior)
+            self.replay.add_visits(lived, tasks, prior_rounds)
+
+    def _quota(self, tasks: Index, episodes: int) -> Quota:
+        return Quota(len(tasks), episodes, self.family.spec.horizon, by_steps=self.config.collection.by_steps)
 
     def _prior_z(self, tasks: Index) -> Array:
         return self.explorer.prior_z(self.tasks[tasks], self.generator)
 
-    def _episode(self, tasks: Index, z: Array, *, hold: bool = False) -> Episodes:
+    def _episode(self, tasks: Index, z: Array, going: NDArray[np.bool_], *, hold: bool = False) -> Episodes:
         actions = (len(tasks), self.family.spec.action_dim)
         held = self.generator.uniform(-1.0, 1.0, size=actions) if hold else None
         episodes = self.explorer.episode(
-            self.tasks[tasks], z, self.generator, deterministic=False, held_action=held
+            self.tasks[tasks], z, self.generator, deterministic=False, held_action=held, going=going
         )
         self.env_steps += episodes.steps
         return episodes

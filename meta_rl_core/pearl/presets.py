@@ -123,7 +123,10 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
         "dclaw-turn-dynamics": _DCLAW_DYNAMICS_FAST,
     },
 }
-GENERIC: dict[str, dict[str, Any]] = {"paper": {}, "fast": _FAST}
+GENERIC: dict[str, dict[str, Any]] = {
+    "paper": {"collection": CollectionConfig(by_steps=True)},
+    "fast": _FAST,
+}
 """Settings for a family no preset names."""
 
 

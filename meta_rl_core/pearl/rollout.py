@@ -58,6 +58,7 @@ class Explorer:
         *,
         deterministic: bool,
         held_action: Array | None = None,
+        going: NDArray[np.bool_] | None = None,
     ) -> Episodes:
         """One episode in each of N worlds.
 
@@ -67,6 +68,7 @@ class Explorer:
             generator: Draws start states and action noise.
             deterministic: Act on tanh of the mean instead of a sample.
             held_action: Do this in every step instead of asking the actor, shape (N, A).
+            going: Worlds that take part, shape (N,); what the others do is not valid. By default all.
 
         Raises:
             NonFiniteError: If a world shows NaN or infinity.
@@ -78,7 +80,7 @@ class Explorer:
         spec, latent = self.family.spec, self._tensor(z)
         record = _empty(count, spec.horizon, spec.observation_dim, spec.action_dim, len(spec.signal_names))
         observation = worlds.reset(tasks, generator.integers(SEED_LIMIT, size=count))
-        alive: NDArray[np.bool_] = np.ones(count, dtype=np.bool_)
+        alive: NDArray[np.bool_] = np.ones(count, dtype=np.bool_) if going is None else going.copy()
         for step in range(spec.horizon):
             action = held_action
             if action is None:

@@ -3,14 +3,21 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
+import pytest
 import torch
+from numpy.typing import NDArray
 
 from meta_rl_core.pearl.config import CollectionConfig, PearlConfig
 from meta_rl_core.pearl.learner import Learner
+from meta_rl_core.pearl.presets import make_config
 from meta_rl_core.pearl.replay import TaskReplay
 from meta_rl_core.pearl.visits import RelabelledReplay
-from tests.helpers.toy_family import LineFamily
+from meta_rl_core.registry import load_family
+from meta_rl_core.tasks import Array, WorldsStep
+from tests.helpers.toy_family import LineFamily, LineWorlds
 
 SMALL = {
     "actor_hidden": (8,),
@@ -85,12 +92,92 @@ def test_context_and_rl_rows_are_drawn_independently_from_their_own_books() -> N
 def test_nothing_after_a_real_end_is_stored_and_the_last_step_is() -> None:
     # Actions push outwards at 0.2 a step; beyond 0.3 it has fallen: 2 steps when always pushed one way.
     learner = make_learner(CollectionConfig(1, False, 1, 1, 0, 0), LineFamily(horizon=5, edge=0.3))
-    with torch.no_grad():
-        learner.agent.actor.network.layers[-1].bias.copy_(torch.tensor([20.0, -20.0]))
+    push_outwards(learner)
     learner.collect()
     store = books(learner).store
     assert store.size == 2
     assert store.columns["terminal"][:2].tolist() == [0.0, 1.0]
+
+
+def push_outwards(learner: Learner) -> None:
+    """Always full speed ahead: 0.2 a step, which leads beyond 0.3 in the second one."""
+    with torch.no_grad():
+        learner.agent.actor.network.layers[-1].bias.copy_(torch.tensor([20.0, -20.0]))
+
+
+def test_counting_steps_makes_up_for_episodes_that_end_early() -> None:
+    # 2 prior and 3 extra episodes of 5 steps: 10 and 15 steps. Falls after 2 make that 5 and 8 whole episodes.
+    for by_steps, context, everything in ((False, 4, 10), (True, 10, 26)):
+        plan = CollectionConfig(1, False, 1, 2, 0, 3, by_steps=by_steps)
+        learner = make_learner(plan, LineFamily(horizon=5, edge=0.3))
+        push_outwards(learner)
+        learner.collect()
+        visited = int(np.argmax([len(rows) for rows in books(learner).rl_rows]))
+        assert len(books(learner).context_rows[visited]) == context
+        assert len(books(learner).rl_rows[visited]) == learner.env_steps == everything
+
+
+def test_a_hopper_that_falls_is_visited_for_as_many_steps_as_one_that_stands() -> None:
+    published = make_config("hopper-params", "paper").collection
+    plan = dataclasses.replace(published, initial_prior_episodes=1)
+    learner = Learner(load_family("hopper-params"), PearlConfig("hopper-params", collection=plan, **SMALL))  # type: ignore[arg-type]
+    learner.collect_initial()
+    steps = [len(rows) for rows in books(learner).rl_rows]
+    ends = int(books(learner).store.columns["terminal"].sum())
+    assert ends > len(steps) == 40
+    assert min(steps) >= 200
+    assert learner.env_steps == sum(steps)
+
+
+def test_a_world_that_lived_its_steps_rests_while_others_go_on() -> None:
+    # Start speeds by world: one falls after 1 step, one after 3, one never.
+    class Fragile(LineWorlds):
+        def step(self, actions: Array) -> WorldsStep:
+            result = super().step(np.zeros_like(actions))
+            self.age += 1
+            return result._replace(terminal=self.age >= np.array([1, 3, 9]))
+
+        def reset(self, tasks: Array, seeds: NDArray[np.int64]) -> Array:
+            self.age = 0
+            return super().reset(tasks, seeds)
+
+    learner = make_learner(CollectionConfig(1, False, 1, 2, 1, 2, by_steps=True))
+    learner.explorer._worlds[3] = Fragile(3, np.inf)
+    learner._visit(np.array([0, 2, 5]), 1, 0, 2)
+    # Prior 5 steps: 5 x 1, 2 x 3, 1 x 5. Extra 10 steps: 10 x 1, 4 x 3, 2 x 5; the third world rests most of the time.
+    assert [len(books(learner).rl_rows[task]) for task in (0, 2, 5)] == [15, 18, 15]
+    assert [len(books(learner).context_rows[task]) for task in (0, 2, 5)] == [5, 6, 5]
+    assert learner.env_steps == 15 + 18 + 15
+
+
+@pytest.mark.parametrize("settings", [{}, {"relabel": True, "method": "sac_v2"}])
+def test_counting_steps_changes_nothing_where_episodes_run_their_course(settings: dict[str, object]) -> None:
+    extra = 0 if settings else 2
+    stores = []
+    for by_steps in (False, True):
+        learner = make_learner(CollectionConfig(2, False, 3, 1, 1, extra, by_steps=by_steps), **settings)
+        learner.collect_initial()
+        learner.collect()
+        learner.learn_once()
+        stores.append([*learner.replay.store.state().values(), *learner.update.state_dict().values()])
+    assert all(torch.equal(a, b) for a, b in zip(*stores, strict=True))
+
+
+@pytest.mark.parametrize("recurrent", [False, True])
+def test_visits_of_unequal_numbers_of_episodes_serve_as_contexts(recurrent: bool) -> None:
+    learner = make_learner(
+        CollectionConfig(2, True, 4, 2, 1, 0, by_steps=True),
+        LineFamily(edge=0.3),
+        relabel=True,
+        method="sac_v2",
+        recurrent_encoder=recurrent,
+        early_context_weight=0.1,
+    )
+    learner.collect_initial()
+    learner.collect()
+    assert isinstance(learner.replay, RelabelledReplay)
+    assert {len(rows) for visit in learner.replay.episodes for rows in visit} > {0}
+    assert all(torch.isfinite(value) for value in learner.learn_once().values())
 
 
 def test_relabelling_gives_every_row_the_reward_of_its_own_task() -> None:

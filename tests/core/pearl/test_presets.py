@@ -31,6 +31,7 @@ def test_locomotion_is_trained_as_published(family: str) -> None:
         config.context_size,
         config.kl_weight,
     ) == PUBLISHED[family]
+    assert plan.by_steps == (family in ("ant-dir", "humanoid-dir", "walker-params", "hopper-params"))
     assert (horizon * plan.initial_prior_episodes, plan.tasks_per_iteration) == (2000, 5)
     assert (config.evaluation.episodes, config.evaluation.exploration_episodes) == (3, 2)
     assert (config.method, config.batch_size, config.latent_dim, config.iterations) == ("sac_v1", 256, 5, 500)
