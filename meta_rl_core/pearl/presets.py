@@ -8,6 +8,7 @@ from typing import Any
 from meta_rl_core.errors import UnknownNameError
 from meta_rl_core.pearl import presets_locomotion
 from meta_rl_core.pearl.config import RECURRENT_CONTROL, CollectionConfig, EvaluationConfig, PearlConfig
+from meta_rl_core.pearl.presets_common import FAST
 from meta_rl_core.tasks import FamilySpec
 
 _POINT_PAPER: dict[str, Any] = {
@@ -26,18 +27,7 @@ _SPARSE_POINT_PAPER: dict[str, Any] = {
     "collection": CollectionConfig(10, False, 10, 5, 45, 0),
     "evaluation": EvaluationConfig(tasks=20, episodes=20, exploration_episodes=5),
 }
-_FAST: dict[str, Any] = {
-    "method": "sac_v2",
-    "relabel": True,
-    "layer_norm": True,
-    "prior_in_product": True,
-    "next_observation_in_context": True,
-    "reward_prediction_weight": 1.0,
-    "reduced_precision": True,
-    "averaging_rate": 0.002,
-    "learning_rate_decay": 0.05,
-    "collection": CollectionConfig(10, False, 5, 2, 3, 0),
-}
+_FAST: dict[str, Any] = {**FAST, "collection": CollectionConfig(10, False, 5, 2, 3, 0)}
 _DCLAW_FAST: dict[str, Any] = {
     **_FAST,
     "reward_scale": 0.1,

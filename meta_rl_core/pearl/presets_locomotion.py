@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from meta_rl_core.pearl import presets_common
 from meta_rl_core.pearl.config import CollectionConfig, EvaluationConfig
 
 _PAPER: dict[str, Any] = {
@@ -45,18 +46,10 @@ PAPER: dict[str, dict[str, Any]] = {
 }
 
 _FAST: dict[str, Any] = {
-    "method": "sac_v2",
-    "relabel": True,
-    "layer_norm": True,
-    "prior_in_product": True,
-    "next_observation_in_context": True,
-    "reward_prediction_weight": 1.0,
+    **presets_common.FAST,
     "privileged_share": 0.5,
     "inference_weight": 0.3,
-    "reduced_precision": True,
-    "averaging_rate": 0.002,
     "learning_rate": 1e-3,
-    "learning_rate_decay": 0.05,
     "policy_delay": 2,
     "target_rate": 0.01,
     "reward_scale": 1.0,

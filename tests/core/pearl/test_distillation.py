@@ -10,25 +10,24 @@ import pytest
 import torch
 
 from meta_rl_core.errors import InvalidValueError
-from meta_rl_core.pearl.config import CollectionConfig, PearlConfig
+from meta_rl_core.pearl.config import PearlConfig
 from meta_rl_core.pearl.distillation import Distillation
 from meta_rl_core.pearl.learner import Learner
 from meta_rl_core.pearl.trainer import Trainer
 from meta_rl_core.pearl.visits import RelabelledReplay
-from tests.core.pearl.test_trainer import make_config_for
+from tests.helpers.small_runs import RELABELLED, small_config
 from tests.helpers.toy_family import LineFamily
 
 
 def make_config(**settings: object) -> PearlConfig:
     values: dict[str, object] = {
-        "relabel": True,
-        "method": "sac_v2",
+        **RELABELLED,
+        "iterations": 2,
         "privileged_share": 0.5,
-        "collection": CollectionConfig(1, False, 2, 1, 1, 0),
         "distillation_updates": 200,
         "distillation_learning_rate": 1e-2,
     }
-    return make_config_for(2, **{**values, **settings})
+    return small_config(**{**values, **settings})
 
 
 def make_distillation() -> Distillation:

@@ -11,35 +11,16 @@ import torch
 
 from meta_rl_core.errors import CheckpointError, ContractError, InvalidValueError
 from meta_rl_core.pearl.agent import context_dim
-from meta_rl_core.pearl.config import CollectionConfig, EvaluationConfig, PearlConfig
+from meta_rl_core.pearl.config import PearlConfig
 from meta_rl_core.pearl.evaluation import evaluate
 from meta_rl_core.pearl.export import export_parts
-from meta_rl_core.pearl.learner import Learner
 from meta_rl_core.pearl.trainer import Trainer
+from tests.helpers.small_runs import RELABELLED, small_config, small_learner
 from tests.helpers.toy_family import LineFamily
-
-SMALL: dict[str, object] = {
-    "iterations": 1,
-    "updates_per_iteration": 2,
-    "actor_hidden": (8,),
-    "critic_hidden": (8,),
-    "encoder_hidden": (8,),
-    "context_size": 6,
-    "batch_size": 5,
-    "meta_batch": 3,
-    "replay_capacity": 5000,
-    "collection": CollectionConfig(1, False, 2, 1, 0, 1),
-    "evaluation": EvaluationConfig(1, 3, 3, 1),
-}
-RELABELLED = {"relabel": True, "method": "sac_v2", "collection": CollectionConfig(1, False, 2, 1, 1, 0)}
-
-
-def make_learner(**settings: object) -> Learner:
-    return Learner(LineFamily(), PearlConfig("line", **{**SMALL, **settings}))  # type: ignore[arg-type]
 
 
 def test_a_deterministic_latent_is_the_mean_of_the_encoders_outputs_and_nothing_is_sampled() -> None:
-    learner = make_learner(deterministic_latent=True)
+    learner = small_learner(deterministic_latent=True)
     context = torch.randn(2, 6, context_dim(learner.family.spec, learner.config))
     mean, variance = learner.agent.posterior(context)
     torch.testing.assert_close(mean, learner.agent.encoder.network(context).mean(dim=1))
@@ -49,7 +30,7 @@ def test_a_deterministic_latent_is_the_mean_of_the_encoders_outputs_and_nothing_
 
 
 def test_a_deterministic_latent_learns_from_the_bellman_loss_and_pays_no_divergence() -> None:
-    learner = make_learner(deterministic_latent=True, kl_weight=1e6)
+    learner = small_learner(deterministic_latent=True, kl_weight=1e6)
     learner.collect_initial()
     learner.collect()
     before = [parameter.clone() for parameter in learner.agent.encoder.parameters()]
@@ -63,14 +44,14 @@ def test_a_deterministic_latent_learns_from_the_bellman_loss_and_pays_no_diverge
 def test_the_next_observation_enters_the_context_only_where_it_is_asked_for() -> None:
     observation, action, reward = torch.zeros(1, 1, 1), torch.zeros(1, 1, 1), torch.ones(1, 1)
     for asked, expected in ((False, [0.0, 0.0, 1.0]), (True, [0.0, 0.0, 1.0, 9.0])):
-        agent = make_learner(next_observation_in_context=asked).agent
+        agent = small_learner(next_observation_in_context=asked).agent
         encoded = agent.encode_context(observation, action, reward, 9.0 + observation)
         assert encoded[0, 0].tolist() == expected
 
 
 @pytest.mark.parametrize("settings", [{}, RELABELLED])
 def test_an_oracle_acts_and_learns_on_the_task_itself(settings: dict[str, object]) -> None:
-    learner = make_learner(control="oracle", latent_dim=1, **settings)
+    learner = small_learner(control="oracle", latent_dim=1, **settings)
     # Six goals evenly from -1 to 1: mean 0, standard deviation sqrt(7 / 15).
     told = learner.explorer.known_z(np.array([[1.0], [0.0]]))
     np.testing.assert_allclose(told, [[np.sqrt(15.0 / 7.0)], [0.0]], atol=1e-12)
@@ -98,7 +79,7 @@ def test_an_oracle_acts_and_learns_on_the_task_itself(settings: dict[str, object
 
 def test_an_oracle_needs_a_latent_of_the_size_of_the_task() -> None:
     with pytest.raises(ContractError, match="latent_dim must be 1, got 5"):
-        make_learner(control="oracle")
+        small_learner(control="oracle")
 
 
 def test_a_policy_without_a_belief_trains_but_is_no_bundle(tmp_path: Path) -> None:
@@ -106,7 +87,7 @@ def test_a_policy_without_a_belief_trains_but_is_no_bundle(tmp_path: Path) -> No
         ("point", {"deterministic_latent": True}),
         ("oracle", {"control": "oracle", "latent_dim": 1}),
     ):
-        config = PearlConfig("tests.helpers.toy_family:LineFamily", **{**SMALL, **settings})  # type: ignore[arg-type]
+        config = small_config("tests.helpers.toy_family:LineFamily", **settings)
         Trainer(LineFamily(), config, tmp_path / name).run()
         Trainer(LineFamily(), config, tmp_path / name, resume=True)
         with pytest.raises(CheckpointError, match="has none"):
@@ -124,15 +105,15 @@ def test_a_bounded_number_of_environment_steps_ends_the_run_and_scales_the_learn
     tmp_path: Path,
 ) -> None:
     # 6 tasks x 1 episode x 5 steps at first, then 2 tasks x 2 episodes x 5 steps an iteration: 30, 50, 70, 90.
-    settings = {**SMALL, "iterations": 1, "environment_steps": 80, "learning_rate_decay": 0.1}
-    trainer = Trainer(LineFamily(), PearlConfig("line", **settings), tmp_path)  # type: ignore[arg-type]
+    config = small_config(environment_steps=80, learning_rate_decay=0.1)
+    trainer = Trainer(LineFamily(), config, tmp_path)
     trainer.run()
     assert (trainer.learner.env_steps, trainer.learner.share_done()) == (90, 1.0)
     rates = {group["lr"] for o in trainer.learner.update.optimisers().values() for group in o.param_groups}
     assert list(rates) == [pytest.approx(0.1 * 3e-4)]
     # Half way, at 50 of 100 steps, the rate has not begun to fall; at 75 it is half way to a tenth.
     for steps, share in ((50, 1.0), (75, 0.55)):
-        learner = make_learner(environment_steps=100, learning_rate_decay=0.1)
+        learner = small_learner(environment_steps=100, learning_rate_decay=0.1)
         learner.env_steps = steps
         learner._set_learning_rate()
         assert learner.update.optimisers()["actor"].param_groups[0]["lr"] == pytest.approx(share * 3e-4)

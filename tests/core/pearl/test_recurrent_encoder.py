@@ -14,7 +14,7 @@ from meta_rl_core.errors import CheckpointError, InvalidValueError
 from meta_rl_core.networks.recurrent_encoder import RecurrentEncoder, episode_ends
 from meta_rl_core.pearl.agent import Agent, context_dim
 from meta_rl_core.pearl.batch import Batch
-from meta_rl_core.pearl.config import CollectionConfig, EvaluationConfig, PearlConfig
+from meta_rl_core.pearl.config import CollectionConfig, PearlConfig
 from meta_rl_core.pearl.export import export_parts
 from meta_rl_core.pearl.learner import Learner
 from meta_rl_core.pearl.presets import control_settings
@@ -22,28 +22,21 @@ from meta_rl_core.pearl.replay import TaskReplay
 from meta_rl_core.pearl.sequences import draw_stretch
 from meta_rl_core.pearl.trainer import Trainer
 from meta_rl_core.pearl.visits import RelabelledReplay
+from tests.helpers.small_runs import RELABELLED, small_config
 from tests.helpers.toy_family import LineFamily
 
 RECURRENT: dict[str, object] = {
     "recurrent_encoder": True,
-    "iterations": 1,
-    "updates_per_iteration": 2,
-    "actor_hidden": (8,),
-    "critic_hidden": (8,),
     "encoder_hidden": (8, 12),
     "context_size": 7,
-    "batch_size": 5,
-    "meta_batch": 4,
-    "replay_capacity": 5000,
     "collection": CollectionConfig(2, False, 3, 2, 0, 1),
-    "evaluation": EvaluationConfig(1, 3, 3, 1),
 }
-RELABELLED = {"relabel": True, "method": "sac_v2", "collection": CollectionConfig(2, False, 3, 2, 1, 0)}
+VISITS = {**RELABELLED, "collection": CollectionConfig(2, False, 3, 2, 1, 0)}
 STARTS = torch.tensor([[True, False, False, True, False, False, False]])
 
 
 def make_config(**settings: object) -> PearlConfig:
-    return PearlConfig("tests.helpers.toy_family:LineFamily", **{**RECURRENT, **settings})  # type: ignore[arg-type]
+    return small_config("tests.helpers.toy_family:LineFamily", **{**RECURRENT, **settings})
 
 
 def make_learner(family: LineFamily | None = None, **settings: object) -> Learner:
@@ -152,7 +145,7 @@ def test_before_anything_is_seen_the_belief_is_the_prior() -> None:
     assert variance.tolist() == [[1.0] * 5] * 2
 
 
-@pytest.mark.parametrize("settings", [{}, RELABELLED])
+@pytest.mark.parametrize("settings", [{}, VISITS])
 def test_contexts_are_stretches_in_the_order_lived_that_know_where_episodes_begin(
     settings: dict[str, object],
 ) -> None:
@@ -243,7 +236,7 @@ def test_a_recurrent_policy_resumes_but_is_no_bundle(tmp_path: Path) -> None:
             export_parts(tmp_path / name, "last", "2026-01-01")
 
 
-@pytest.mark.parametrize("settings", [{}, {**RELABELLED, "early_context_weight": 0.1}])
+@pytest.mark.parametrize("settings", [{}, {**VISITS, "early_context_weight": 0.1}])
 def test_the_recurrent_control_learns_from_values_alone_and_never_samples(
     settings: dict[str, object],
 ) -> None:
@@ -265,7 +258,7 @@ def test_the_recurrent_control_learns_from_values_alone_and_never_samples(
 
 
 def test_with_critics_that_ignore_z_nothing_teaches_the_recurrent_control() -> None:
-    learner = make_learner(**{**RELABELLED, **control_settings("recurrent", LineFamily().spec)})
+    learner = make_learner(**{**VISITS, **control_settings("recurrent", LineFamily().spec)})
     learner.collect_initial()
     with torch.no_grad():
         for network in (learner.update.critic.first, learner.update.critic.second):

@@ -8,7 +8,6 @@ import copy
 import pytest
 import torch
 
-from meta_rl_core.pearl.config import CollectionConfig, PearlConfig
 from meta_rl_core.pearl.learner import Learner
 from meta_rl_core.pearl.presets import control_settings
 from meta_rl_core.pearl.static_update import (
@@ -18,28 +17,18 @@ from meta_rl_core.pearl.static_update import (
     make_capturable,
     set_learning_rate,
 )
+from tests.helpers.small_runs import RELABELLED, small_learner
 from tests.helpers.toy_family import LineFamily
 
-SMALL: dict[str, object] = {
-    "actor_hidden": (8,),
-    "critic_hidden": (8,),
-    "encoder_hidden": (8,),
-    "context_size": 6,
-    "batch_size": 5,
-    "meta_batch": 6,
-    "replay_capacity": 5000,
-    "collection": CollectionConfig(2, False, 2, 1, 0, 1),
-}
 FAST: dict[str, object] = {
-    "method": "sac_v2",
-    "relabel": True,
+    **RELABELLED,
     "policy_delay": 2,
     "layer_norm": True,
     "privileged_share": 0.5,
     "reward_prediction_weight": 1.0,
+    "meta_batch": 6,
     "aggregate_weight": 0.1,
     "early_context_weight": 0.1,
-    "collection": CollectionConfig(2, False, 2, 1, 1, 0),
 }
 KINDS: dict[str, dict[str, object]] = {
     "paper": {},
@@ -52,8 +41,7 @@ needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a C
 
 
 def make_learner(kind: str, device: str = "cpu", **settings: object) -> Learner:
-    config = PearlConfig("line", **{**SMALL, **KINDS[kind], **settings})  # type: ignore[arg-type]
-    learner = Learner(LineFamily(), config, device)
+    learner = small_learner(device=device, **{**KINDS[kind], **settings})
     learner.collect_initial()
     return learner
 

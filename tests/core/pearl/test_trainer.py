@@ -19,28 +19,11 @@ from meta_rl_core.errors import (
     UnknownNameError,
 )
 from meta_rl_core.pearl.config import CollectionConfig, EvaluationConfig, PearlConfig
-from meta_rl_core.pearl.learner import Learner
 from meta_rl_core.pearl.presets import PRESETS, make_config
 from meta_rl_core.pearl.trainer import Trainer
 from meta_rl_core.registry import load_family
+from tests.helpers.small_runs import RELABELLED, small_config, small_learner
 from tests.helpers.toy_family import LineFamily
-
-
-def make_config_for(iterations: int, **settings: object) -> PearlConfig:
-    values: dict[str, object] = {
-        "iterations": iterations,
-        "updates_per_iteration": 3,
-        "actor_hidden": (8,),
-        "critic_hidden": (8,),
-        "encoder_hidden": (8,),
-        "context_size": 6,
-        "batch_size": 5,
-        "meta_batch": 3,
-        "replay_capacity": 5000,
-        "collection": CollectionConfig(1, False, 2, 1, 0, 1),
-        "evaluation": EvaluationConfig(1, 3, 3, 1),
-    }
-    return PearlConfig("line", **{**values, **settings})  # type: ignore[arg-type]
 
 
 def rows(directory: Path) -> list[dict[str, str]]:
@@ -54,50 +37,48 @@ def rows(directory: Path) -> list[dict[str, str]]:
         {},
         {"recurrent_encoder": True},
         {
-            "relabel": True,
-            "method": "sac_v2",
+            **RELABELLED,
             "reward_prediction_weight": 1.0,
             "early_context_weight": 0.1,
             "aggregate_weight": 0.1,
             "averaging_rate": 0.1,
-            "collection": CollectionConfig(1, False, 2, 1, 1, 0),
         },
     ],
 )
 def test_a_resumed_run_has_the_same_curve_as_one_that_was_never_stopped(
     tmp_path: Path, settings: dict[str, object]
 ) -> None:
-    Trainer(LineFamily(), make_config_for(6, **settings), tmp_path / "whole").run()
-    Trainer(LineFamily(), make_config_for(3, **settings), tmp_path / "parts").run()
-    Trainer(LineFamily(), make_config_for(6, **settings), tmp_path / "parts", resume=True).run()
+    Trainer(LineFamily(), small_config(iterations=6, **settings), tmp_path / "whole").run()
+    Trainer(LineFamily(), small_config(iterations=3, **settings), tmp_path / "parts").run()
+    Trainer(LineFamily(), small_config(iterations=6, **settings), tmp_path / "parts", resume=True).run()
     assert rows(tmp_path / "parts") == rows(tmp_path / "whole")
     assert len(rows(tmp_path / "parts")) == 6
 
 
 def test_rows_written_after_the_last_checkpoint_of_a_killed_run_do_not_appear_twice(tmp_path: Path) -> None:
-    trainer = Trainer(LineFamily(), make_config_for(2), tmp_path)
+    trainer = Trainer(LineFamily(), small_config(iterations=2), tmp_path)
     trainer.run()
     trainer._log.add(
         {**{key: "0" for key in rows(tmp_path)[0]}, "wall_s": 0.0, "updates": 999, "env_steps": 1}
     )
-    Trainer(LineFamily(), make_config_for(3), tmp_path, resume=True).run()
+    Trainer(LineFamily(), small_config(iterations=3), tmp_path, resume=True).run()
     assert [row["updates"] for row in rows(tmp_path)] == ["3", "6", "9"]
 
 
 def test_a_run_folder_is_never_overwritten(tmp_path: Path) -> None:
-    Trainer(LineFamily(), make_config_for(1), tmp_path).run()
+    Trainer(LineFamily(), small_config(iterations=1), tmp_path).run()
     with pytest.raises(CheckpointError, match="--resume"):
-        Trainer(LineFamily(), make_config_for(1), tmp_path)
+        Trainer(LineFamily(), small_config(iterations=1), tmp_path)
 
 
 def test_other_settings_or_a_damaged_checkpoint_refuse_to_resume(tmp_path: Path) -> None:
-    Trainer(LineFamily(), make_config_for(1), tmp_path).run()
+    Trainer(LineFamily(), small_config(iterations=1), tmp_path).run()
     with pytest.raises(CheckpointError, match="meta_batch: saved 3, asked 4"):
-        Trainer(LineFamily(), make_config_for(2, meta_batch=4), tmp_path, resume=True)
+        Trainer(LineFamily(), small_config(iterations=2, meta_batch=4), tmp_path, resume=True)
     weights = tmp_path / "checkpoint" / "networks.safetensors"
     weights.write_bytes(weights.read_bytes()[:100])
     with pytest.raises(CheckpointError, match="no usable checkpoint"):
-        Trainer(LineFamily(), make_config_for(2), tmp_path, resume=True)
+        Trainer(LineFamily(), small_config(iterations=2), tmp_path, resume=True)
 
 
 def change_state(directory: Path, **values: object) -> None:
@@ -120,40 +101,40 @@ def change_state(directory: Path, **values: object) -> None:
 def test_a_checkpoint_of_another_version_or_family_is_refused_before_anything_is_touched(
     tmp_path: Path, changes: dict[str, object], said: str
 ) -> None:
-    Trainer(LineFamily(), make_config_for(1), tmp_path).run()
+    Trainer(LineFamily(), small_config(iterations=1), tmp_path).run()
     change_state(tmp_path, **changes)
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     with pytest.raises(CheckpointError, match=said):
-        Trainer(LineFamily(), make_config_for(2), tmp_path, resume=True)
+        Trainer(LineFamily(), small_config(iterations=2), tmp_path, resume=True)
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 
 
 def test_weights_of_another_shape_under_the_same_settings_are_refused(tmp_path: Path) -> None:
     for name, width in (("run", 8), ("other", 9)):
-        Trainer(LineFamily(), make_config_for(1, actor_hidden=(width,)), tmp_path / name).run()
+        Trainer(LineFamily(), small_config(iterations=1, actor_hidden=(width,)), tmp_path / name).run()
     files = [tmp_path / name / "checkpoint" / "networks.safetensors" for name in ("run", "other")]
     files[0].write_bytes(files[1].read_bytes())
     with pytest.raises(CheckpointError, match=r"(?s)no usable checkpoint.*size mismatch"):
-        Trainer(LineFamily(), make_config_for(2), tmp_path / "run", resume=True)
+        Trainer(LineFamily(), small_config(iterations=2), tmp_path / "run", resume=True)
 
 
 def test_a_crash_while_swapping_checkpoints_leaves_the_previous_one_usable(tmp_path: Path) -> None:
-    Trainer(LineFamily(), make_config_for(1), tmp_path).run()
+    Trainer(LineFamily(), small_config(iterations=1), tmp_path).run()
     (tmp_path / "checkpoint").rename(tmp_path / "checkpoint.previous")
-    Trainer(LineFamily(), make_config_for(2), tmp_path, resume=True).run()
+    Trainer(LineFamily(), small_config(iterations=2), tmp_path, resume=True).run()
     assert len(rows(tmp_path)) == 2
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_names_the_term_and_keeps_the_checkpoint(
     tmp_path: Path,
 ) -> None:
-    trainer = Trainer(LineFamily(), make_config_for(3), tmp_path)
+    trainer = Trainer(LineFamily(), small_config(iterations=3), tmp_path)
     trainer.run()
     with torch.no_grad():
         trainer.learner.update.value.network.layers[-1].bias.fill_(np.nan)
     with pytest.raises(TrainingDivergedError, match="value_loss"):
         trainer._learn()
-    Trainer(LineFamily(), make_config_for(4), tmp_path, resume=True).run()
+    Trainer(LineFamily(), small_config(iterations=4), tmp_path, resume=True).run()
 
 
 def test_settings_out_of_range_name_the_field_and_what_is_allowed() -> None:
@@ -172,11 +153,8 @@ def test_relabelling_is_refused_where_it_would_lie() -> None:
         PearlConfig("line", relabel=True, collection=CollectionConfig(1, False, 1, 1, 0, 1))
     family = LineFamily()
     family.changes_dynamics = True
-    config = make_config_for(
-        1, relabel=True, method="sac_v2", collection=CollectionConfig(1, False, 1, 1, 1, 0)
-    )
     with pytest.raises(ContractError, match="change the dynamics"):
-        Learner(family, config)
+        small_learner(family, **RELABELLED)
 
 
 @pytest.mark.parametrize(("preset", "family"), [(p, f) for p, families in PRESETS.items() for f in families])
@@ -190,8 +168,8 @@ def test_settings_survive_the_file_they_are_written_to() -> None:
 
 
 def test_the_published_mathematics_learns_to_stand_on_goals_it_is_not_told(tmp_path: Path) -> None:
-    config = make_config_for(
-        16,
+    config = small_config(
+        iterations=16,
         updates_per_iteration=75,
         actor_hidden=(32, 32),
         critic_hidden=(64, 64),
