@@ -4,7 +4,9 @@
 The recurrent encoder of the paper's ablation (Rakelly et al. 2019, ablations), here with gated recurrent units (Cho
 et al. 2014). Each episode of a context becomes one Gaussian factor over z, read off the state after its last
 transition; the posterior is their product. So the belief stays one of independent pieces of evidence, now one per
-episode, and nothing that happened before a reset is mistaken for motion.
+episode, and nothing that happened before a reset is mistaken for motion. A state that has read n transitions gives the
+variance of one of them, of which its factor has the n-th part: a fresh network is then as sure of z as a product of n
+factors would make it. Without that z drowns in noise, and the bottleneck closes before anything is learnt.
 """
 
 from __future__ import annotations
@@ -90,7 +92,7 @@ class RecurrentEncoder(nn.Module):
                 state = torch.where(cuts[:, step, None], state.detach(), state)
             state = self.advance(inputs[:, step], state.masked_fill(starts[:, step, None], 0.0))
             states.append(state)
-        return self.factor(torch.stack(states, dim=1))
+        return self.factor(torch.stack(states, dim=1), _steps_read(starts))
 
     def initial_state(self, count: int, device: torch.device) -> Tensor:
         """The state at the start of an episode, zeros (count, width)."""
@@ -107,18 +109,29 @@ class RecurrentEncoder(nn.Module):
             following: Tensor = self.cell(prepared.float(), state)
         return following
 
-    def factor(self, state: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and variance that a state (..., width) stands for, each (..., latent)."""
+    def factor(self, state: Tensor, read: Tensor) -> tuple[Tensor, Tensor]:
+        """What a state stands for: mean and variance, each (..., latent).
+
+        Args:
+            state: Shape (..., width).
+            read: How many transitions it has read, at least 1, shape (...).
+        """
         if self.deterministic:
             point: Tensor = self.head(state)
             return point, torch.zeros_like(point)
         mean, raw = self.head(state).chunk(2, dim=-1)
-        return mean, functional.softplus(raw).clamp(min=MINIMUM_VARIANCE)
+        return mean, (functional.softplus(raw) / read.unsqueeze(-1)).clamp(min=MINIMUM_VARIANCE)
 
 
 def episode_ends(starts: Tensor) -> Tensor:
     """True at the last transition before an episode begins and at the end of each context, shape (T, C)."""
     return torch.cat([starts[:, 1:], torch.ones_like(starts[:, :1])], dim=1)
+
+
+def _steps_read(starts: Tensor) -> Tensor:
+    """Transitions from the beginning of its episode (or of the context) to each one, itself included, shape (T, C)."""
+    positions = torch.arange(starts.shape[1], device=starts.device).expand_as(starts)
+    return positions - positions.masked_fill(~starts, 0).cummax(dim=1).values + 1
 
 
 def _steps_left(starts: Tensor) -> Tensor:

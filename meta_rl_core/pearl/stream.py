@@ -25,6 +25,7 @@ class BeliefStream:
         self._precision, self._weighted = nothing, nothing
         self._running = (nothing, nothing)
         self._state = encoder.initial_state(worlds, device)
+        self._read = torch.zeros(worlds, device=device)
 
     @torch.no_grad()
     def begin_episode(self) -> None:
@@ -32,7 +33,7 @@ class BeliefStream:
         precision, weighted = self._running
         self._precision, self._weighted = self._precision + precision, self._weighted + weighted
         self._running = (torch.zeros_like(precision), torch.zeros_like(weighted))
-        self._state = torch.zeros_like(self._state)
+        self._state, self._read = torch.zeros_like(self._state), torch.zeros_like(self._read)
 
     @torch.no_grad()
     def observe(self, context: Tensor, valid: Tensor) -> None:
@@ -45,7 +46,8 @@ class BeliefStream:
         happened = valid.unsqueeze(-1)
         state = self.encoder.advance(self.encoder.prepare(context), self._state)
         self._state = torch.where(happened, state, self._state)
-        mean, variance = self.encoder.factor(self._state)
+        self._read = self._read + valid
+        mean, variance = self.encoder.factor(self._state, self._read.clamp(min=1.0))
         precision = torch.ones_like(mean) if self.encoder.deterministic else variance.reciprocal()
         fresh = (precision, precision * mean)
         self._running = (

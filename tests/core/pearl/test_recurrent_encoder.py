@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -87,6 +88,17 @@ def test_each_episode_is_one_factor_read_with_a_state_of_its_own(prior: float) -
     assert float((unbroken - weighted / precision).detach().abs().max()) > 1e-3
 
 
+def test_a_fresh_network_is_as_sure_as_a_product_over_all_transitions_would_make_it() -> None:
+    agent = make_learner().agent
+    assert isinstance(agent.encoder, RecurrentEncoder)
+    with torch.no_grad():
+        for parameter in agent.encoder.head.parameters():
+            parameter.zero_()
+    # softplus(0) = ln 2 for each of 3 + 4 transitions.
+    _, variance = agent.posterior(make_context(agent), STARTS)
+    torch.testing.assert_close(variance, torch.full((1, 5), math.log(2.0) / 7.0))
+
+
 def test_episodes_end_before_the_next_begins_and_with_the_context() -> None:
     assert episode_ends(STARTS).tolist() == [[False, False, True, False, False, False, True]]
 
@@ -123,6 +135,11 @@ def test_reading_while_it_is_lived_gives_the_posterior_of_the_whole_context(
     ]
     assert len({int(count) for episode in lived for count in episode.valid.sum(axis=1)}) > 1
     streamed = learner.explorer.infer(lived, "mean", generator)
+    encoder = learner.agent.encoder
+    assert isinstance(encoder, RecurrentEncoder)
+    _, std = learner.explorer._streamed(
+        encoder, lived, [learner.explorer._encoded(episode) for episode in lived]
+    )
     for world in range(6):
         rows = [episode.valid[world] for episode in lived]
         parts = [
@@ -131,8 +148,9 @@ def test_reading_while_it_is_lived_gives_the_posterior_of_the_whole_context(
         ]
         starts = torch.cat([torch.arange(len(part)) == 0 for part in parts])
         with torch.no_grad():
-            whole, _ = learner.agent.posterior(torch.cat(parts)[None], starts[None])
-        np.testing.assert_allclose(streamed[world], whole[0], atol=1e-5)
+            mean, variance = learner.agent.posterior(torch.cat(parts)[None], starts[None])
+        np.testing.assert_allclose(streamed[world], mean[0], atol=1e-5)
+        np.testing.assert_allclose(std[world], variance[0].sqrt(), atol=1e-5)
 
 
 def test_before_anything_is_seen_the_belief_is_the_prior() -> None:
