@@ -1,42 +1,50 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Says how far a robot is from what it was commanded, and notices one that does not move at all."""
+"""Says how far a robot is from what it was commanded, and notices one that does not do it at all."""
 
 from __future__ import annotations
 
-import math
+from collections import deque
 
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
-STILL_RAD = 0.002
-"""Joints that moved less than this stood still: a little more than one tick of a Dynamixel's encoder."""
+COMMANDS = 3
+"""So many commands in a row without an effect, and the robot is taken not to follow."""
+LEAST_PROGRESS = 0.03
+"""Share of the commanded way, summed over those commands and all joints, that a robot which follows makes at least.
+
+tests/sim/test_dclaw_following.py holds that the soft D'Claw, fingers at the valve, always makes at least twice that.
+"""
 
 
 class Following:
     """Compares each command with the state that came of it.
 
     Commands never lie further than a step from the measured position, so a robot that ignores them is never far
-    from its command. What gives it away is that no joint moves although one is commanded well away.
+    from its command. What gives it away is that it goes nowhere near where it is sent, by more than chance and
+    leftover motion explain.
     """
 
     def __init__(self, stall_rad: float | None) -> None:
         """Starts at rest.
 
         Args:
-            stall_rad: Distance between command and position at which at least one joint must move [rad]; None
-                watches the distance alone.
+            stall_rad: How far away a robot must be commanded, as the length of the vector of all joints, for its
+                progress to be judged [rad]; None watches the distance alone.
         """
         self._stall_rad = stall_rad
-        self._commanded: Array | None = None
-        self._anchor: Array | None = None
+        self._from: Array | None = None
+        self._way: Array | None = None
+        self._steps: deque[tuple[float, float]] = deque(maxlen=COMMANDS)
 
     def begin(self) -> None:
         """Forgets what was commanded: at rest, or after a hold."""
-        self._commanded = self._anchor = None
+        self._from = self._way = None
+        self._steps.clear()
 
     def error_rad(self, measured: Array) -> float | None:
-        """Largest distance between the last command and where it led [rad]; infinite where nothing moves.
+        """Largest distance between the last command and where it led [rad].
 
         Args:
             measured: Positions [rad] of the state that came after the last command, shape (A,).
@@ -44,16 +52,27 @@ class Following:
         Returns:
             None if nothing was commanded yet.
         """
-        if self._commanded is None or self._anchor is None:
-            self._anchor = measured
+        before, way, self._from = self._from, self._way, measured
+        if before is None or way is None:
             return None
-        distance = float(np.abs(self._commanded - measured).max())
-        if float(np.abs(measured - self._anchor).max()) > STILL_RAD:
-            self._anchor = measured
-            return distance
-        stalls = self._stall_rad is not None and distance > self._stall_rad
-        return math.inf if stalls else distance
+        moved = measured - before
+        self._steps.append((float(moved @ way), float(way @ way)))
+        return float(np.abs(way - moved).max())
+
+    @property
+    def progress(self) -> float | None:
+        """Share of the way of the last commands that was made; None where they lay too near to tell."""
+        if self._stall_rad is None or len(self._steps) < COMMANDS:
+            return None
+        made, wanted = (sum(column) for column in zip(*self._steps, strict=True))
+        return made / wanted if wanted >= COMMANDS * self._stall_rad**2 else None
+
+    @property
+    def ignored(self) -> bool:
+        """Whether the last commands, far enough away to tell, led nowhere."""
+        progress = self.progress
+        return progress is not None and progress < LEAST_PROGRESS
 
     def sent(self, command: Array) -> None:
-        """Notes what was commanded [rad], shape (A,)."""
-        self._commanded = command
+        """Notes what was commanded [rad], shape (A,), in answer to the state that was looked at last."""
+        self._way = None if self._from is None else command - self._from

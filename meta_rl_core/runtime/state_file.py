@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import stat
 import tempfile
@@ -34,7 +36,8 @@ def write_state(path: str | Path, state: Mapping[str, Any], *, keep_previous: bo
     target = Path(path)
     data = canonical_json(state) + b"\n"
     try:
-        descriptor, temporary = tempfile.mkstemp(prefix=f".{target.name}-", dir=target.parent)
+        _sweep(target)
+        descriptor, temporary = _open_temporary(target)
         try:
             with os.fdopen(descriptor, "wb") as file:
                 file.write(data)
@@ -55,9 +58,34 @@ def write_state(path: str | Path, state: Mapping[str, Any], *, keep_previous: bo
         raise InvalidValueError(f"the state could not be written to {target}: {error}") from error
 
 
+def _open_temporary(target: Path) -> tuple[int, str]:
+    """A new file beside the target, locked for as long as it is open: nobody sweeps it away."""
+    while True:
+        descriptor, path = tempfile.mkstemp(prefix=f".{target.name}-", dir=target.parent)
+        with contextlib.suppress(OSError):  # where files cannot be locked nobody sweeps either
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if os.fstat(descriptor).st_nlink:
+            return descriptor, path
+        os.close(descriptor)  # somebody swept it away before it was locked
+
+
+def _sweep(target: Path) -> None:
+    """Removes what a writer of this file left behind when it was killed: the lock ends with the process."""
+    with os.scandir(target.parent) as entries:
+        names = [entry.name for entry in entries if entry.name.startswith(f".{target.name}-")]
+    for name in names:
+        with contextlib.suppress(OSError):
+            descriptor = os.open(target.with_name(name), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                os.unlink(target.with_name(name))
+            finally:
+                os.close(descriptor)
+
+
 def _keep(target: Path) -> None:
     """Gives a file a second name, so that at any moment there is a whole file under the first one."""
-    second = target.with_name(f".{target.name}{PREVIOUS}-{os.getpid()}")
+    second = target.with_name(f".{target.name}-{os.getpid()}{PREVIOUS}")
     second.unlink(missing_ok=True)
     os.link(target, second, follow_symlinks=False)
     os.replace(second, target.with_name(target.name + PREVIOUS))

@@ -3,10 +3,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 from numpy.typing import NDArray
 
 from meta_rl_core.families.dclaw_turn import DClawTurnReward, make_robot
+from meta_rl_core.runtime.robot_file import load_robot
+from meta_rl_core.runtime.robot_interface import RobotInterface
+from meta_rl_core.runtime.safety_filter import JointLimits, SafetyFilter
 from meta_rl_core.runtime.terms import assemble
 from meta_rl_core.tasks import Worlds, WorldsStep
 from sim_bridge.batch_physics import BatchPhysics
@@ -17,8 +22,21 @@ from sim_bridge.dclaw.model import JOINTS, load_model, policy_substeps, start_st
 Array = NDArray[np.float64]
 
 
+ROBOT_FILE = Path(__file__).with_name("robot.yaml")
+"""The robot's own description, config/robots/dclaw.yaml."""
+
+
+def make_safety_filter(robot: RobotInterface) -> SafetyFilter:
+    """The filter that a real D'Claw's command gate ends with, for the joints that `robot` commands."""
+    limits = JointLimits.from_robot(load_robot(ROBOT_FILE), robot.action.joints)
+    return SafetyFilter(limits, robot.period_s)
+
+
 class DClawWorlds(Worlds):
-    """N independent D'Claws; one policy step is 40 physics steps with a constant position command."""
+    """N independent D'Claws; one policy step is 40 physics steps with a constant position command.
+
+    Commands pass the safety filter of the real robot's gate, so a policy is trained under the limits it will meet.
+    """
 
     def __init__(self, count: int, threads: int | None = None) -> None:
         """Compiles the model and starts the threads.
@@ -32,6 +50,7 @@ class DClawWorlds(Worlds):
         """
         self.count = count
         self._robot = make_robot()
+        self._safe = make_safety_filter(self._robot)
         self._model = load_model()
         self.physics = BatchPhysics(self._model, count, policy_substeps(self._model), threads)
         self._last_action = np.zeros((count, self._model.nu))
@@ -77,7 +96,7 @@ class DClawWorlds(Worlds):
         if not self._started:
             raise SimulationError("the worlds have no state yet: call reset before step")
         actions = checked_array("actions", actions, (self.count, self._model.nu))
-        unstable = self.physics.advance(self.control(self._robot.command(actions, self.physics.position)))
+        unstable = self.physics.advance(self.control(self._permitted(actions)))
         if unstable.any():
             self._started = False
             raise SimulationError(
@@ -86,6 +105,11 @@ class DClawWorlds(Worlds):
         np.clip(actions, -1.0, 1.0, out=self._last_action)
         signals = assemble(DClawTurnReward.signal_terms, JOINTS, self.physics.position, self.physics.velocity)
         return WorldsStep(self._observe(), signals, np.zeros(self.count, dtype=np.bool_))
+
+    def _permitted(self, actions: Array) -> Array:
+        measured = self.physics.position
+        command = self._robot.command(actions, measured)
+        return self._safe.limit(command, measured[:, : self._model.nu]).command
 
     def take_tasks(self, tasks: Array) -> None:
         """Checks the targets [rad], shape (N, 1), which change nothing that can be seen.

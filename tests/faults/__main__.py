@@ -4,6 +4,9 @@
 from __future__ import annotations
 
 import argparse
+import multiprocessing
+import os
+import signal
 import sys
 import tempfile
 import time
@@ -19,6 +22,54 @@ from tests.faults.rows import SIZES, Row, find
 from tests.faults.tally import Tally
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+LONGEST_S = {"full": 4 * 3600.0, "quick": 150.0, "short": 150.0}
+"""How long rows that share a function may take, by size of the report [s]; then they count as broken."""
+_GRACE_S = 45.0
+
+
+def run_apart(rows: Sequence[Row], cases: int, seed: int, longest_s: float) -> list[Result]:
+    """As `run_rows`, in a process of its own: one that crashes or hangs costs its own rows and no others.
+
+    Args:
+        rows: What to inject.
+        cases: How many times.
+        seed: Decides every random choice.
+        longest_s: After so long the process is interrupted, and killed if that does not help [s].
+    """
+    context = multiprocessing.get_context("fork")  # nothing here has threads, and all is imported already
+    answers, answer = context.Pipe(duplex=False)
+    started_s = time.monotonic()
+    child = context.Process(target=lambda: answer.send(run_rows(rows, cases, seed)))
+    child.start()
+    answer.close()
+    found: list[Result] | None = None
+    try:
+        if answers.poll(longest_s):
+            found = answers.recv()
+    except EOFError:
+        pass
+    finally:
+        _end(child)
+    if found is not None:
+        return found
+    took_s = time.monotonic() - started_s
+    why = (
+        f"it ended with status {child.exitcode}"
+        if took_s < longest_s
+        else f"it took more than {longest_s:g} s"
+    )
+    return [Result(row, _broken(RuntimeError(why)), took_s) for row in rows]
+
+
+def _end(child: multiprocessing.process.BaseProcess) -> None:
+    """Waits for a process that is done; interrupts one that is not, so that it ends its nodes."""
+    child.join(_GRACE_S)
+    if child.is_alive() and child.pid is not None:
+        os.kill(child.pid, signal.SIGINT)
+        child.join(_GRACE_S)
+    if child.is_alive():
+        child.kill()
+        child.join()
 
 
 def run_rows(rows: Sequence[Row], cases: int, seed: int) -> list[Result]:
@@ -63,7 +114,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     results = []
     for rows in grouped(find(options.rows), options.size):
-        found = run_rows(rows, options.cases or rows[0].count(options.size), options.seed)
+        cases = options.cases or rows[0].count(options.size)
+        found = run_apart(rows, cases, options.seed, LONGEST_S[options.size])
         results += found
         for result in found:
             print(progress(result), flush=True)

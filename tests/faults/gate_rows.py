@@ -5,28 +5,35 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from lifecycle_msgs.msg import Transition
-from pitaya_msgs.msg import GateStatus, JointCommand, PolicyStatus
+from pitaya_msgs.msg import GateStatus, JointCommand, StampedReward, Task
 from rclpy.context import Context
 from rclpy.node import Node
+from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray
-from std_srvs.srv import Trigger
 
 from pitaya_nodes import qos
 from tests.faults.bad_network import Chaos
 from tests.faults.live import Live, Sent, graph, tool
 from tests.faults.tally import Tally
 
-FOLLOWING_S, INTRUDER_S = 0.5, 1.0
+FOLLOWING_S, INTRUDER_S, MISFIT_S = 0.5, 1.0, 2.0
 _PATIENT = {"policy_node": {"plant_timeout_s": 5.0, "reward_timeout_s": 1.0}}
 _TOPICS = (
     ("executed_command", JointCommand),
     ("forward_position_controller/commands", Float64MultiArray),
     ("joint_command", JointCommand),
 )
+
+_MISFITS = (
+    ("executed_command", JointCommand, True),
+    ("reward", StampedReward, False),
+    ("joint_states", JointState, True),
+    ("task", Task, False),
+)
+"""Readers that ask for more than is offered, and writers that offer less than is asked for."""
 
 
 def dead_motors(cases: int, generator: np.random.Generator, folder: Path) -> Tally:
@@ -53,7 +60,7 @@ def dead_motors(cases: int, generator: np.random.Generator, folder: Path) -> Tal
             if not complaint and learnt:
                 complaint = f"{learnt} transitions that were not executed entered the belief"
             tally.case(complaint and f"loss {index}: {complaint}", latency_s=latency_s)
-            _clear(live, goal)
+            live.clear(goal)
     tally.measured = {"most transitions that entered the belief without having been executed": pollution}
     return tally
 
@@ -88,7 +95,7 @@ def intruder(cases: int, generator: np.random.Generator, folder: Path) -> Tally:
             complaint, latency_s = _judge(fault, began_ns, INTRUDER_S, f"stranger_{index}")
             complaint = complaint or late
             tally.case(complaint and f"stranger {index} on {topic}: {complaint}", latency_s=latency_s)
-            _clear(live, goal)
+            live.clear(goal)
     return tally
 
 
@@ -114,6 +121,7 @@ def second_at_start(cases: int, generator: np.random.Generator, folder: Path) ->
                 wanted = [Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE]
             topic, kind = _TOPICS[index // 2 % 2]
             with _Stranger(domain, f"stranger_{index}", topic, kind):
+                live.probe.until(lambda name=f"stranger_{index}", topic=topic: _publishes(live, name, topic))
                 live.probe.spin(1.0)
                 accepted = live.probe.change("command_gate", wanted[0])
             tally.case(f"start {index} beside a publisher on {topic}: accepted" if accepted else "")
@@ -121,6 +129,50 @@ def second_at_start(cases: int, generator: np.random.Generator, folder: Path) ->
             for transition in wanted[1:] if accepted else wanted:
                 _insist(lambda transition=transition: live.probe.change("command_gate", transition))
     return tally
+
+
+def misfit(cases: int, generator: np.random.Generator, folder: Path) -> Tally:
+    """Row 23 c: somebody joins a topic with a QoS under which no message passes; /diagnostics must name both."""
+    del generator
+    tally = Tally()
+    with graph(folder, _PATIENT) as live:
+        domain = live.probe.ros.get_domain_id()
+        for index in range(cases):
+            topic, kind, reads = _MISFITS[index % len(_MISFITS)]
+            name = f"stranger_{index}"
+            with _Stranger(domain, name, topic, kind, reads=reads):
+                began_ns = live.probe.get_clock().now().nanoseconds
+                latency_s = _diagnosed(live, topic, name, began_ns)
+            complaint = "" if latency_s is not None else f"nothing said within {2 * MISFIT_S:g} s"
+            if latency_s is not None and latency_s > MISFIT_S:
+                complaint = f"said only after {latency_s:.2f} s"
+            tally.case(complaint and f"{name} on {topic}: {complaint}", latency_s=latency_s)
+            live.forget()
+    return tally
+
+
+def _diagnosed(live: Live, topic: str, name: str, since_ns: int) -> float | None:
+    """How long after `since_ns` [ns] a line of /diagnostics told of the misfit [s]."""
+
+    def told() -> Sent | None:
+        for report in live.heard["/diagnostics"]:
+            texts = [
+                status.message
+                for status in report.message.status
+                if status.name.endswith("quality of service")
+            ]
+            if report.sent_ns > since_ns and any(f"/{topic} " in text and name in text for text in texts):
+                return report
+        return None
+
+    try:
+        return 1e-9 * (live.probe.until(told, 2 * MISFIT_S).sent_ns - since_ns)
+    except TimeoutError:
+        return None
+
+
+def _publishes(live: Live, name: str, topic: str) -> bool:
+    return any(info.node_name == name for info in live.probe.get_publishers_info_by_topic(topic))
 
 
 def _insist(attempt: Callable[[], bool]) -> None:
@@ -133,14 +185,19 @@ def _insist(attempt: Callable[[], bool]) -> None:
 class _Stranger:
     """A node in a DDS participant of its own that publishes on a topic, as long as it is entered."""
 
-    def __init__(self, domain: int, name: str, topic: str, kind: type) -> None:
-        self._domain, self._name, self._topic, self._kind = domain, name, topic, kind
+    def __init__(self, domain: int, name: str, topic: str, kind: type, *, reads: bool | None = None) -> None:
+        """Prepares; `reads` false or true publishes or subscribes with a QoS that fits nobody here."""
+        self._domain, self._name, self._topic, self._kind, self._reads = domain, name, topic, kind, reads
 
     def __enter__(self) -> _Stranger:
         self._context = Context()
         self._context.init(domain_id=self._domain)
         self._node = Node(self._name, context=self._context)
-        self._node.create_publisher(self._kind, self._topic, qos.PAIRED)
+        if self._reads:
+            self._node.create_subscription(self._kind, self._topic, lambda _: None, qos.LATCHED)
+        else:
+            profile = qos.PAIRED if self._reads is None else qos.SENSOR
+            self._node.create_publisher(self._kind, self._topic, profile)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -169,18 +226,3 @@ def _judge(fault: Sent | None, since_ns: int, longest_s: float, said: str) -> tu
     if said not in fault.message.reason:
         return f"the reason does not tell of it: {fault.message.reason}", latency_s
     return (f"FAULT only after {1e3 * latency_s:.0f} ms" if latency_s > longest_s else ""), latency_s
-
-
-def _clear(live: Live, goal: Any) -> None:
-    """Ends the goal and the fault, so that the next case begins at rest."""
-    goal.cancel_goal_async()
-    live.probe.result(goal)
-
-    def cleared() -> bool:
-        answers: list[Any] = [live.probe.call(Trigger, "command_gate/clear", Trigger.Request())]
-        if live.last("policy_node/status").message.mode == PolicyStatus.FAULT:
-            answers.append(live.probe.call(Trigger, "policy_node/clear", Trigger.Request()))
-        return all(answer.success for answer in answers)
-
-    live.probe.until(cleared)
-    live.forget()

@@ -14,20 +14,22 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from diagnostic_msgs.msg import DiagnosticArray
 from lifecycle_msgs.msg import Transition
 from pitaya_msgs.msg import GateStatus, JointCommand, PolicyStatus, TaskBelief
 from sensor_msgs.msg import JointState
+from std_srvs.srv import Trigger
 
 from pitaya_nodes import convert, qos
 from pitaya_nodes.bringup import find_bringup
 from pitaya_nodes.domain import ReservedDomain
 from pitaya_nodes.processes import Child, ProcessGroup
-from tests.helpers.bundles import make_random_bundle
-from tests.ros.graph import BRING_UP, Graph, Probe
+from tests.ros.graph import BRING_UP, REPOSITORY, Graph, Probe
 
 # As on hardware: no node but the simulator knows the simulation's clock.
 STEADY = {name: {"use_sim_time": False} for name in ("policy_node", "command_gate", "reward_node")}
 ENDLESS = 1_000_000
+_POLICY = REPOSITORY / "policies" / "dclaw-turn"
 _HEARD = {
     "joint_states": (JointState, qos.EVERY_STATE),
     "joint_command": (JointCommand, qos.PAIRED),
@@ -35,6 +37,7 @@ _HEARD = {
     "command_gate/status": (GateStatus, qos.LATCHED),
     "policy_node/belief": (TaskBelief, qos.BELIEF),
     "policy_node/status": (PolicyStatus, qos.LATCHED),
+    "/diagnostics": (DiagnosticArray, qos.REPORT),
 }
 
 
@@ -80,11 +83,16 @@ class Live(Graph):
 
         return hear
 
-    def start(self, settings: Mapping[str, Mapping[str, Any]] | None = None, **arguments: str) -> Child:
+    def start(
+        self,
+        settings: Mapping[str, Mapping[str, Any]] | None = None,
+        bring_up: Path = BRING_UP,
+        **arguments: str,
+    ) -> Child:
         """Starts everything with `remappings` by node name; gives the lifecycle manager."""
         manager = None
         arguments.setdefault("journal", "")
-        for spec in find_bringup(str(BRING_UP)).resolve(arguments):
+        for spec in find_bringup(str(bring_up)).resolve(arguments):
             more = (settings or {}).get(spec.name, {})
             remapped = {**spec.remappings, **self.remappings.get(spec.name, {})}
             manager = self.processes.start(
@@ -103,11 +111,31 @@ class Live(Graph):
             del messages[:-1]
 
     def act(self, **fields: Any) -> Any:
-        """Sends an endless goal and waits until commands are executed; gives its handle."""
-        handle = self.probe.send(**{"steps_per_episode": ENDLESS, **fields})
+        """Sends an endless goal, again if it is refused, and waits until commands are executed; gives its handle."""
+        ask = {"steps_per_episode": ENDLESS, **fields}
+        # That the gate was cleared may reach the policy later than this goal.
+        handle = self.probe.until(lambda: answer if (answer := self.probe.send(**ask)).accepted else None)
         before = len(self.heard["executed_command"])
         self.probe.until(lambda: len(self.heard["executed_command"]) >= before + 3)
         return handle
+
+    def end(self, goal: Any) -> None:
+        """Ends a goal."""
+        goal.cancel_goal_async()
+        self.probe.result(goal)
+
+    def clear(self, goal: Any) -> None:
+        """Ends a goal and the faults, so that the next case begins at rest."""
+        self.end(goal)
+
+        def cleared() -> bool:
+            answers: list[Any] = [self.probe.call(Trigger, "command_gate/clear", Trigger.Request())]
+            if self.last("policy_node/status").message.mode == PolicyStatus.FAULT:
+                answers.append(self.probe.call(Trigger, "policy_node/clear", Trigger.Request()))
+            return all(answer.success for answer in answers)
+
+        self.probe.until(cleared)
+        self.forget()
 
     def signal(self, node: str, number: signal.Signals) -> int:
         """Sends a signal to a node's process; gives the time [ns, wall clock]."""
@@ -135,7 +163,7 @@ def graph(
     before: Callable[[Live], None] = lambda _: None,
     **arguments: str,
 ) -> Iterator[Live]:
-    """Everything active, in a domain of its own, with a random policy unless told otherwise.
+    """Everything active, in a domain of its own, with the shipped D'Claw policy unless told otherwise.
 
     Args:
         folder: Logs and the policy.
@@ -149,10 +177,10 @@ def graph(
     live.remappings = remappings or {}
     try:
         before(live)
-        chosen = {"mode": "real_time", **arguments}
-        if "bundle" not in chosen:
-            chosen["bundle"] = str(make_random_bundle(folder / "policy").path)
-        live.up({**STEADY, **(settings or {})}, **chosen)
+        chosen = {"mode": "real_time", "bundle": str(_POLICY), **arguments}
+        given = settings or {}
+        merged = {name: {**STEADY.get(name, {}), **given.get(name, {})} for name in {*STEADY, *given}}
+        live.up(merged, **chosen)
         yield live
     except TimeoutError as error:
         told = [

@@ -76,6 +76,15 @@ def test_an_external_plant_gets_everything_but_the_simulator(dclaw: BringUp) -> 
     ]
 
 
+@pytest.mark.parametrize(("plant", "robot"), [("dclaw", "dclaw"), ("external", ""), ("my.plant:Plant", None)])
+def test_a_simulated_dclaw_is_kept_within_the_limits_of_the_real_one(
+    dclaw: BringUp, plant: str, robot: str | None
+) -> None:
+    specs = dclaw.resolve({"plant": plant})
+    assert [spec.name for spec in specs].count("command_gate") == 1
+    assert by_name(specs)["command_gate"].parameters.get("robot") == robot
+
+
 def test_an_empty_path_stays_empty(dclaw: BringUp) -> None:
     assert by_name(dclaw.resolve({"journal": ""}))["policy_node"].parameters["journal"] == ""
 

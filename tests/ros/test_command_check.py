@@ -86,12 +86,37 @@ def test_the_hold_is_the_measured_position_within_limits(check: CommandCheck) ->
     np.testing.assert_array_equal(position, [1.0, 1.0])
 
 
-def test_a_plant_that_starts_anew_is_taken_as_new(check: CommandCheck) -> None:
+def test_a_plant_that_starts_anew_is_taken_as_new_from_its_second_state_on(check: CommandCheck) -> None:
     check.measured(*state(100.0, 0.5))
-    assert check.judge(command(100.0, 0.5, 0.5)).verdict is Verdict.FORWARD
+    check.measured(*state(100.01, 0.5))
+    assert check.judge(command(100.01, 0.5, 0.5)).verdict is Verdict.FORWARD
     check.measured(*state(2.0, 0.5))
-    assert check.judge(command(2.0, 0.5, 0.5)).verdict is Verdict.FORWARD
-    assert check.judge(command(100.0, 0.5, 0.5)).verdict is Verdict.UNKNOWN_STATE
+    check.measured(*state(2.01, 0.5))
+    assert check.judge(command(2.01, 0.5, 0.5)).verdict is Verdict.FORWARD
+    assert check.judge(command(100.01, 0.5, 0.5)).verdict is Verdict.UNKNOWN_STATE
+
+
+def test_one_state_stamped_far_ahead_makes_no_other_look_old(check: CommandCheck) -> None:
+    assert not check.measured(*state(1e6, 0.5))
+    assert check.latest_ns == SECOND
+    assert check.judge(command(1.0, 0.5, 0.5)).verdict is Verdict.FORWARD
+    assert check.judge(command(1e6, 0.5, 0.5)).verdict is Verdict.UNKNOWN_STATE
+    assert check.measured(*state(1.1, 0.5))
+    assert check.judge(command(1.1, 0.5, 0.5)).verdict is Verdict.FORWARD
+
+
+def test_a_command_is_waited_for_only_if_its_state_may_still_come(check: CommandCheck) -> None:
+    answered = (1.0, 1.1, 2.0, 2.001)
+    assert [check.overtook(round(at_s * SECOND)) for at_s in answered] == [False, True, True, False]
+
+
+def test_the_time_of_a_plant_in_lock_step_may_leap() -> None:
+    action = JointPositionAction(JOINTS, center=[0, 0], half_range=[1, 1], low=[-1, -1], high=[1, 1])
+    made = CommandCheck(action, oldest_s=0.25, leaps=True)
+    made.measured(*state(1.0, 0.5))
+    assert made.overtook(100 * SECOND)
+    assert made.measured(*state(100.0, 0.5))
+    assert made.judge(command(100.0, 0.5, 0.5)).verdict is Verdict.FORWARD
 
 
 def test_a_command_for_a_state_that_cannot_be_read_is_refused_until_it_is_shown_again(

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import mujoco
 import numpy as np
 import pytest
@@ -50,6 +52,32 @@ def test_worlds_give_the_bits_of_one_world_stepped_alone_by_mujoco() -> None:
             np.testing.assert_array_equal(together[step, world, 9:18], data.qvel[:9])
             assert together[step, world, 18] == data.qpos[9]
     assert touched > 50, "the comparison must cover contacts"
+
+
+def test_commands_pass_the_filter_of_the_real_robot() -> None:
+    robot = make_robot()
+    wide = replace(
+        robot.action, low=np.full(9, -3.0), high=np.full(9, 3.0), max_step=None, half_range=np.full(9, 3.0)
+    )
+    worlds = DClawWorlds(2, threads=1)
+    worlds.reset(np.zeros((2, 1)), np.arange(2))
+    worlds._robot = replace(robot, action=wide)
+    told = []
+    worlds.control = lambda command: (told.append(command), command)[1]  # type: ignore[assignment,return-value]
+    for _ in range(30):
+        worlds.step(np.stack([np.ones(9), -np.ones(9)]))
+    # config/robots/dclaw.yaml, 5 degrees taken off; 2 pi / 3 rad/s for 0.1 s from the reset pose (0, -60, 60 degrees).
+    five = np.deg2rad(5.0)
+    high = np.tile([0.5672664626 - five, 1.134464014 - five, 1.65806279 - five], 3)
+    low = np.tile([-0.45 + five, -1.134464014 + five, -1.65806279 + five], 3)
+    step = np.pi / 15.0
+    np.testing.assert_allclose(told[0][0], np.minimum(RESET_POSE_RAD + step, high), atol=1e-8)
+    np.testing.assert_allclose(told[0][1], np.maximum(RESET_POSE_RAD - step, low), atol=1e-8)
+    reached = np.array(told)
+    ends = [0, 2, 3, 5, 6, 8]  # each finger's second joint meets the valve before its limit
+    assert reached[:, 0, ends].max(axis=0) == pytest.approx(high[ends], abs=1e-8)
+    assert (reached <= high + 1e-8).all()
+    assert (reached >= low - 1e-8).all()
 
 
 def test_the_number_of_threads_changes_no_bit() -> None:

@@ -139,6 +139,31 @@ def test_without_a_timeout_a_transition_waits_until_the_episode_is_closed() -> N
     assert pairing.close_episode(0) == []
 
 
+def test_with_a_proof_time_a_step_counts_once_so_much_time_has_passed_or_the_episode_has_ended() -> None:
+    pairing = TransitionPairing(AdmissionRules(period_s=0.1), timeout_s=0.2, proof_s=0.3)
+    messages = make_messages(1, 6)
+    before_end = messages[:-2]  # all but the last record and its reward
+    released = deliver(pairing, before_end)
+    # The latest record is that of step 5, at 0.5 s: step 1 ended 0.3 s before it, step 2 did not.
+    assert [admitted.step for admitted in released] == [0, 1]
+    released += deliver(pairing, messages[-2:])
+    assert [admitted.step for admitted in released] == [0, 1, 2, 3, 4, 5]
+    assert_rightly_paired(released)
+    assert pairing.rejected == 0
+
+
+def test_steps_that_wait_for_their_proof_do_not_count_once_execution_is_in_doubt() -> None:
+    pairing = TransitionPairing(AdmissionRules(period_s=0.1), timeout_s=0.2, proof_s=0.3)
+    messages = make_messages(1, 6)
+    released = deliver(pairing, messages[:-2])
+    pairing.distrust()
+    released += deliver(pairing, messages[-2:]) + pairing.close_episode(0)
+    assert [admitted.step for admitted in released] == [0, 1]
+    assert [(refused.step, refused.reason) for refused in pairing.refusals] == [
+        (step, Refusal.INTERVENTION) for step in (2, 3, 4, 5)
+    ]
+
+
 def test_an_episode_cut_short_gives_its_finished_transitions_and_lets_the_next_begin() -> None:
     pairing = make_pairing()
     # The last record and its reward are cut off.

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import math
 import os
 from collections.abc import Callable, Iterator
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 
 from meta_rl_core.errors import InvalidValueError
-from meta_rl_core.runtime.state_file import read_state_file, write_state
+from meta_rl_core.runtime.state_file import PREVIOUS, read_state_file, write_state
 
 
 def test_a_state_is_read_back_to_the_bit(tmp_path: Path) -> None:
@@ -30,6 +31,25 @@ def test_the_file_that_was_replaced_last_can_be_kept(tmp_path: Path) -> None:
     assert read_state_file(path) == {"count": 3}
     assert read_state_file(tmp_path / "state.json.previous") == {"count": 2}
     assert sorted(os.listdir(tmp_path)) == ["state.json", "state.json.previous"]
+
+
+def test_what_a_killed_writer_left_behind_goes_with_the_next_write(tmp_path: Path) -> None:
+    path = tmp_path / "state.json"
+    write_state(path, {"old": 1})
+    for name in (".state.json-abc", f".state.json-1{PREVIOUS}", ".other.json-abc"):
+        (tmp_path / name).write_text("half")
+    write_state(path, {"new": 1})
+    assert sorted(os.listdir(tmp_path)) == [".other.json-abc", "state.json"]
+
+
+def test_a_file_that_another_writer_is_still_writing_stays(tmp_path: Path) -> None:
+    path, other = tmp_path / "state.json", tmp_path / ".state.json-abc"
+    with other.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        write_state(path, {"new": 1})
+        assert other.exists()
+    write_state(path, {"new": 2})
+    assert not other.exists()
 
 
 def test_at_every_failing_call_the_file_is_whole_and_so_is_the_one_before(

@@ -237,6 +237,9 @@ def share_directory() -> Path:
 
 
 def _holds(condition: Any, values: Mapping[str, Any]) -> bool:
+    """Whether a condition holds; of a list, whether all of them do."""
+    if isinstance(condition, list):
+        return all([_holds(item, values) for item in condition])
     result = _substitute(condition, values)
     if not isinstance(result, bool):
         raise BringUpError(f"condition {condition!r} must be true or false, got {result!r}")

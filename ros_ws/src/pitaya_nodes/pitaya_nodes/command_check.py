@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from meta_rl_core.errors import PitayaError
 from meta_rl_core.runtime.action import JointPositionAction
+from meta_rl_core.runtime.stamp_watch import LEAP_NS, Stamp, StampWatch
 from meta_rl_core.runtime.terms import JointReading, NameMap
 
 Array = NDArray[np.float64]
@@ -49,13 +50,16 @@ class Decision(NamedTuple):
 class CommandCheck:
     """Remembers measured positions by stamp and judges commands that answer them."""
 
-    def __init__(self, action: JointPositionAction, oldest_s: float) -> None:
+    def __init__(self, action: JointPositionAction, oldest_s: float, *, leaps: bool = False) -> None:
         """Takes the limits from the policy's action.
 
         Args:
             action: Joints, limits and step limit.
             oldest_s: How far a command's state may lie behind the latest one, in stamp time [s].
+            leaps: Whether stamps may leap from one state to the next, as those of a plant in lock-step may.
         """
+        self._leaps = leaps
+        self._stamps = StampWatch()
         self.joints = action.joints
         self._low, self._high = action.low - _ROUNDING_RAD, action.high + _ROUNDING_RAD
         self._max_step = None if action.max_step is None else action.max_step + _ROUNDING_RAD
@@ -71,13 +75,18 @@ class CommandCheck:
         """Stamp of the latest measured state [ns], or None before the first."""
         return self._latest_ns
 
-    def measured(self, stamp_ns: int, read: Callable[[], JointReading]) -> None:
-        """Takes a joint state.
+    def measured(self, stamp_ns: int, read: Callable[[], JointReading]) -> bool:
+        """Takes a joint state, unless its stamp is far from those before it and alone in that.
 
         Args:
             stamp_ns: Its stamp [ns]; a state that is shown again replaces the former one.
             read: Gives the state, joints in any order; called only if the state is needed.
+
+        Returns:
+            Whether the state was taken.
         """
+        if not self._leaps and self._stamps.see(stamp_ns) is Stamp.WILD:
+            return False
         if self._latest_ns is not None and self._latest_ns - stamp_ns > self._oldest_ns:
             # The plant's time went back: it was started anew, and stamps of before mean nothing now.
             self._measured.clear()
@@ -87,6 +96,14 @@ class CommandCheck:
             self._latest_ns = stamp_ns
         if len(self._measured) > _KEPT_STATES:
             self._measured.popitem(last=False)
+        return True
+
+    def overtook(self, stamp_ns: int) -> bool:
+        """Whether the state with this stamp [ns], which a command answers, may still come."""
+        if self._latest_ns is None:
+            return True
+        ahead_ns = stamp_ns - self._latest_ns
+        return ahead_ns > 0 and (self._leaps or ahead_ns <= LEAP_NS)
 
     def judge(self, command: JointReading) -> Decision:
         """Whether a command, its joints in any order, may go to the robot."""

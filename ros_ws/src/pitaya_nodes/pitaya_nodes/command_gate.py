@@ -12,6 +12,7 @@ from rclpy.clock import Clock, ClockType
 from std_msgs.msg import Bool, Float64MultiArray
 from std_srvs.srv import Trigger
 
+from meta_rl_core.runtime.following import COMMANDS
 from meta_rl_core.runtime.safety_filter import soft_start
 from meta_rl_core.runtime.supervisor import Action, Mode
 from meta_rl_core.runtime.terms import JointReading
@@ -29,6 +30,7 @@ _WATCHES_PER_LOOK = 5
 """The graph is looked at four times a second."""
 _CONSUMER_MISSED_NS = convert.NANOSECONDS
 CONTROLLER_TOPIC = "forward_position_controller/commands"
+_IGNORED = f"the robot does not follow: {COMMANDS} commands in a row led nowhere"
 _AT_LIMIT = (Verdict.OUT_OF_RANGE, Verdict.TOO_FAR)
 
 
@@ -126,7 +128,7 @@ class CommandGate(ManagedNode):
             return
         self._fetch_states()
         command = convert.reading_from_command(message)
-        if self._is_early(command):
+        if self._check.overtook(command.stamp_ns):
             # A command may overtake the state it answers: two topics have no common order.
             self._early = command
             return
@@ -136,11 +138,10 @@ class CommandGate(ManagedNode):
     def _fetch_states(self) -> None:
         for stamp_ns, read in self._polled.fetch():
             self._states.came()
-            self._check.measured(stamp_ns, read)
-
-    def _is_early(self, command: JointReading) -> bool:
-        latest_ns = self._check.latest_ns
-        return latest_ns is None or command.stamp_ns > latest_ns
+            if not self._check.measured(stamp_ns, read):
+                self._states.refuse(
+                    "wild stamp", f"stamped {stamp_ns / convert.NANOSECONDS:.3f} s, alone in that"
+                )
 
     def _pass(self, command: JointReading) -> None:
         if self._modes.mode >= Mode.FAULT:
@@ -171,6 +172,7 @@ class CommandGate(ManagedNode):
             limited=changed if share == 1.0 else None,
             tracking_error_rad=error_rad,
             hold=self._gone,
+            fault=_IGNORED if self._following.ignored else "",
         )
         if outcome.action is not Action.FORWARD:
             self._commands.refuse("not permitted", outcome.reason)
@@ -191,7 +193,7 @@ class CommandGate(ManagedNode):
         self._fetch_states()
         if not self.active:
             return
-        if self._early is not None and not self._is_early(self._early):
+        if self._early is not None and not self._check.overtook(self._early.stamp_ns):
             command, self._early = self._early, None
             self._pass(command)
         self._watches += 1

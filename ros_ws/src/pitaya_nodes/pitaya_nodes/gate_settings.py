@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,7 @@ from meta_rl_core.bundle import load_bundle
 from meta_rl_core.errors import InvalidValueError
 from meta_rl_core.runtime.following import Following
 from meta_rl_core.runtime.robot_comparison import refuse_contradictions
-from meta_rl_core.runtime.robot_file import load_robot
+from meta_rl_core.runtime.robot_file import find_robot, load_robot
 from meta_rl_core.runtime.robot_interface import RobotInterface
 from meta_rl_core.runtime.safety_filter import JointLimits, SafetyFilter
 from meta_rl_core.runtime.supervisor import Limits
@@ -34,8 +33,8 @@ SETTINGS = (
     Setting(
         "robot",
         "",
-        "Description of the robot (config/robots/NAME.yaml) whose limits, margin taken off, the safety filter "
-        "keeps; empty: those of the bundle.",
+        "Description of the robot (NAME of config/robots/NAME.yaml, or a path) whose limits, margin taken off, the "
+        "safety filter keeps; empty: those of the bundle.",
     ),
     Setting(
         "command_timeout_s",
@@ -61,8 +60,8 @@ SETTINGS = (
     Setting(
         "stall_rad",
         0.1,
-        "Fault if for 5 periods no joint moves although one is commanded further than this from where it is "
-        "[rad]; 0: not watched.",
+        "Fault if 3 commands in a row lead nowhere although they lie further than this from where the joints are, "
+        "as a vector [rad]; 0: not watched.",
         low=0.0,
         high=3.2,
     ),
@@ -129,7 +128,7 @@ def make_rules(value: Callable[[str], Any]) -> GateRules:
         tracking_s=_NOT_FOLLOWED_PERIODS * period_s,
     )
     return GateRules(
-        check=CommandCheck(robot.action, value("oldest_state_s")),
+        check=CommandCheck(robot.action, value("oldest_state_s"), leaps=waits),
         safe=SafetyFilter(joint_limits, period_s),
         following=Following(None if waits else value("stall_rad") or None),
         limits=limits,
@@ -147,7 +146,7 @@ def _of_robot(
         # Without a description nothing is known of servos; what the gate itself promises still has its order.
         check_time_outs(state_age_s=timeout_s / 2.0, servo_watchdog_s=None, command_silence_s=timeout_s)
         return JointLimits.from_action(policy.action, policy.period_s), None, ()
-    robot = load_robot(Path(path))
+    robot = load_robot(find_robot(path))
     notes = refuse_contradictions(robot, policy)
     check_time_outs(
         state_age_s=robot.watchdogs.state_age_s,

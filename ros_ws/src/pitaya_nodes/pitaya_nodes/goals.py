@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -12,11 +13,17 @@ import numpy as np
 from meta_rl_core.bundle import Bundle
 from meta_rl_core.errors import InvalidValueError
 from meta_rl_core.runtime.adapter import SAMPLINGS, Adapter, Sampling
+from meta_rl_core.runtime.admission import AdmissionRules, Refused
 from meta_rl_core.runtime.context import Transition
+from meta_rl_core.runtime.pairing import TransitionPairing
 from meta_rl_core.runtime.robot_interface import LONGEST_HORIZON, RobotInterface
 
 MOST_EPISODES = 10_000
 LONGEST_BUDGET_S = 86_400.0
+WAIT_PERIODS = 2.0
+"""How long after the end of a step its reward and executed command are waited for [periods]."""
+PROOF_PERIODS = 6.0
+"""How long after its end a step waits before it counts [periods]: the gate finds a robot that does not follow in 5."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +80,17 @@ def adapter_for(goal: AdaptGoal, bundle: Bundle, former: Adapter) -> Adapter:
         kept, begun = former.save(), fresh.save()
         fresh.restore({**kept, "generator": begun["generator"], "episodes_begun": 0, "z": None})
     return fresh
+
+
+def pairing_for(
+    robot: RobotInterface, lock_step: bool, on_refused: Callable[[Refused], None]
+) -> TransitionPairing:
+    """Decides which steps of a goal count; in lock-step the belief must not depend on how fast the processes are."""
+    rules = AdmissionRules(robot.period_s)
+    if lock_step:
+        return TransitionPairing(rules, on_refused=on_refused)
+    wait_s, proof_s = WAIT_PERIODS * robot.period_s, PROOF_PERIODS * robot.period_s
+    return TransitionPairing(rules, wait_s, on_refused=on_refused, proof_s=proof_s)
 
 
 def warm_up(adapter: Adapter, robot: RobotInterface) -> None:

@@ -19,11 +19,12 @@ from rclpy.signals import SignalHandlerOptions
 
 from meta_rl_core.errors import PitayaError
 from pitaya_nodes.diagnostics import Diagnostics
+from pitaya_nodes.fit import fit_line
 from pitaya_nodes.parameters import Setting, declare_settings
 from pitaya_nodes.polled import Polled
 from pitaya_nodes.security import check_security
 
-# Endpoints that do not fit are found by looking; a handler here is one more thing to look at for every message.
+# Misfits are looked for once a second (fit.py); a handler here is one more thing to look at for every message.
 _NO_EVENTS = PublisherEventCallbacks(use_default_callbacks=False)
 _NOTHING_HEARD = SubscriptionEventCallbacks(use_default_callbacks=False)
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
@@ -51,6 +52,7 @@ class ManagedNode(LifecycleNode):
         declare_settings(self, settings)
         self.active = False
         self.diagnostics = Diagnostics(self)
+        self.diagnostics.add(lambda: fit_line(self))
         self._made: list[Callable[[], object]] = []
 
     def create_subscription(self, *arguments: Any, **options: Any) -> Any:

@@ -10,6 +10,8 @@ import numpy as np
 from pitaya_msgs.msg import GateStatus
 from rclpy.clock import Clock, ClockType
 
+from meta_rl_core.errors import BadReadingError
+from meta_rl_core.runtime.stamp_watch import Stamp, StampWatch
 from meta_rl_core.runtime.supervisor import Action, Limits, Mode, Sample
 from meta_rl_core.runtime.terms import JointReading
 from meta_rl_core.runtime.time_outs import check_time_outs
@@ -39,6 +41,7 @@ class PolicyMotion:
         self._clock = node.get_clock() if simulated else Clock(clock_type=ClockType.STEADY_TIME)
         self._modes = Modes(node, self._now_ns, self._changed, self._hold, stoppable=False)
         self._reading: JointReading | None = None
+        self._stamps = StampWatch()
         self._gate, self._held = "", False
         self._deadline: Any = None
 
@@ -68,12 +71,29 @@ class PolicyMotion:
 
     def begin_goal(self) -> None:
         """Forgets the joint states of before: another plant, or the same one restarted, may have another clock."""
-        self._reading = None
+        self._reading, self._stamps = None, StampWatch()
 
     def close(self) -> None:
         """Tells the supervisor that the node is not active any more."""
         self._reading = None
         self._modes.update()
+
+    def in_time_line(self, reading: JointReading) -> JointReading:
+        """The joint state, unless its stamp is far from those before it and alone in that.
+
+        Raises:
+            BadReadingError: If it is.
+        """
+        seen = Stamp.SOUND if self._deadline is None else self._stamps.see(reading.stamp_ns)
+        if seen is Stamp.WILD:
+            raise BadReadingError(
+                f"a joint state is stamped {reading.stamp_ns / NANOSECONDS:.3f} s, those before it up to "
+                f"{(self._stamps.latest_ns or 0) / NANOSECONDS:.3f} s; it counts if the next one goes on from there"
+            )
+        if seen is Stamp.LEAPT and self._node.episode is not None:
+            # The clock was set, or nothing came for long: no deadline was missed, but the step is not one.
+            self._node.episode.interrupt()
+        return reading
 
     def sound_state(self, reading: JointReading) -> bool:
         """Takes a joint state; gives whether it may be answered."""
@@ -140,6 +160,7 @@ class PolicyMotion:
         if self._node.active:
             self._update()
             if stopped:
+                self._node.pairing.distrust()
                 self._end_goal(self._gate)
 
     def _changed(self, mode: Mode, reason: str) -> None:

@@ -13,7 +13,7 @@ from std_msgs.msg import Bool
 from meta_rl_core.bundle import Bundle, load_bundle
 from meta_rl_core.errors import InvalidValueError, PitayaError
 from meta_rl_core.runtime.adapter import Adapter
-from meta_rl_core.runtime.admission import AdmissionRules, Admitted, Array
+from meta_rl_core.runtime.admission import Admitted, Array
 from meta_rl_core.runtime.pairing import TransitionPairing
 from meta_rl_core.runtime.terms import JointReading, NameMap
 from pitaya_nodes import convert, qos
@@ -21,15 +21,13 @@ from pitaya_nodes.adapt_action import AdaptAction
 from pitaya_nodes.belief_journal import BeliefJournal
 from pitaya_nodes.belief_services import serve_beliefs
 from pitaya_nodes.episode import Episode, Score
-from pitaya_nodes.goals import AdaptGoal, adapter_for, warm_up
+from pitaya_nodes.goals import AdaptGoal, adapter_for, pairing_for, warm_up
 from pitaya_nodes.managed_node import ManagedNode, run
 from pitaya_nodes.policy_motion import PolicyMotion
 from pitaya_nodes.policy_settings import SETTINGS
 from pitaya_nodes.polled import Polled
 from pitaya_nodes.transition_report import TransitionReport
 
-WAIT_PERIODS = 2.0
-"""How long after the end of a step its reward and executed command are waited for [periods]."""
 __all__ = ["SETTINGS", "PolicyNode"]
 
 
@@ -217,7 +215,7 @@ class PolicyNode(ManagedNode):
         episode = self.episode
         try:
             reading = convert.reading_from_state(message, with_velocity=self._joints.needs_velocity)
-            reading = self._joints.arrange(reading)
+            reading = self.motion.in_time_line(self._joints.arrange(reading))
         except PitayaError as error:
             self._refuse(self.states, error)
             self.motion.bad_state()
@@ -281,10 +279,7 @@ class PolicyNode(ManagedNode):
         self.get_logger().warning(f"{monitor.name} refused: {error}", throttle_duration_sec=1.0)
 
     def _new_pairing(self) -> TransitionPairing:
-        # In lock-step without a timeout, so that the belief does not depend on how fast the processes are.
-        wait_s = None if self.value("lock_step") else WAIT_PERIODS * self.robot.period_s
-        rules = AdmissionRules(self.robot.period_s)
-        return TransitionPairing(rules, wait_s, on_refused=self.transitions.refused)
+        return pairing_for(self.robot, self.value("lock_step"), self.transitions.refused)
 
     def _with_restored(self, reason: str) -> str:
         return f"{reason}; {self.journal.restored}" if self.journal.restored else reason

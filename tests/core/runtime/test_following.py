@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A robot that does not do what it is sent is told from one that is slow, blocked in part, or hardly sent anywhere."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from meta_rl_core.runtime.following import Following
+
+STALL_RAD = 0.1
+
+
+def run(gain: float, way_rad: float, steps: int, *, leftover_rad: float = 0.0) -> Following:
+    """A joint that makes `gain` of each commanded way, another one that drifts on its own, halving every step."""
+    following = Following(STALL_RAD)
+    position = np.zeros(2)
+    for _ in range(steps):
+        following.error_rad(position)
+        following.sent(position + np.array([way_rad, 0.0]))
+        position = position + np.array([gain * way_rad, leftover_rad])
+        leftover_rad /= 2.0
+    following.error_rad(position)
+    return following
+
+
+@pytest.mark.parametrize(
+    ("gain", "way_rad", "steps", "ignored"),
+    [
+        (0.0, 0.2, 3, True),
+        (0.0, 0.2, 2, False),  # two commands are not three
+        (0.029, 0.2, 3, True),
+        (0.031, 0.2, 3, False),  # less than 3 % of the way is nowhere
+        (-1.0, 0.2, 3, True),  # the wrong way
+        (0.0, 0.099, 3, False),  # hardly sent anywhere
+        (0.0, 0.101, 3, True),
+        (0.7, 0.2, 10, False),
+    ],
+)
+def test_three_commands_that_lead_nowhere_are_noticed(
+    gain: float, way_rad: float, steps: int, ignored: bool
+) -> None:
+    assert run(gain, way_rad, steps).ignored is ignored
+
+
+def test_motion_that_is_left_over_from_before_does_not_pass_for_following() -> None:
+    assert run(0.0, 0.2, 3, leftover_rad=0.1).ignored
+
+
+def test_it_is_forgotten_with_a_hold_and_not_watched_without_a_distance() -> None:
+    following = run(0.0, 0.2, 5)
+    following.begin()
+    assert not following.ignored
+    assert following.error_rad(np.zeros(2)) is None
+    unwatched = Following(None)
+    for _ in range(5):
+        unwatched.error_rad(np.zeros(2))
+        unwatched.sent(np.full(2, 0.2))
+    assert not unwatched.ignored
+
+
+def test_the_error_is_the_largest_distance_from_the_command() -> None:
+    following = Following(STALL_RAD)
+    assert following.error_rad(np.array([1.0, 2.0])) is None
+    following.sent(np.array([1.2, 1.9]))
+    assert following.error_rad(np.array([1.05, 1.95])) == pytest.approx(0.15)
