@@ -139,6 +139,8 @@ def test_a_plant_that_never_answers_ends_the_goal_within_the_timeout(running: Gr
     before = len(probe.heard["joint_command"])
     outcome = probe.result(probe.send())
     assert outcome.status == GoalStatus.STATUS_ABORTED
-    # Whether the policy has already noticed that the service is gone is a matter of milliseconds.
-    assert "service /reset_plant within 2 s" in outcome.result.message
+    # Whether the policy has already noticed that the service is gone is a matter of milliseconds; the gate may be
+    # first to see that nobody listens to it any more.
+    said = outcome.result.message
+    assert "service /reset_plant within 2 s" in said or "sim_node does not listen to" in said
     assert len(probe.heard["joint_command"]) == before
