@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
@@ -25,7 +26,10 @@ _GRID_POINTS = 200
 _RETURNS = {"dense": ("return", "return per episode"), "sparse": ("sparse", "sparse return per episode")}
 _SUCCESS = ("success", "share of tasks solved")
 _CURVES = (("first", "first episode (prior)", "tab:gray"), ("adapted", "adapted episode", "tab:purple"))
-_ORACLE = ("adapted", "oracle (told the task)", "tab:green")
+_CONTROLS = {
+    "oracle": ("adapted", "oracle (told the task)", "tab:green"),
+    "recurrent": ("adapted", "recurrent context, no meta loss", "tab:orange"),
+}
 _X_AXES = (("env_steps", "environment steps"), ("wall_s", "wall clock [min]"))
 
 
@@ -58,12 +62,13 @@ class Band(NamedTuple):
 def plot(runs: tuple[Path, ...], out: Path, reward: str, title: str | None) -> None:
     """Draw returns and success of training runs; several runs give their mean, lowest and highest.
 
-    Runs of `pitaya train --control oracle` become a curve of their own.
+    Runs of `pitaya train --control ...` become a curve of their own for each control.
     """
-    told = [run for run in runs if read_control(run) == "oracle"]
-    histories = [read_progress(run, reward) for run in runs if run not in told]
-    oracles = [read_progress(run, reward) for run in told]
-    draw(histories, reward, out, title or ", ".join(run.name for run in runs), oracles)
+    kinds: dict[str, list[dict[str, Array]]] = {}
+    for run in runs:
+        kinds.setdefault(read_control(run), []).append(read_progress(run, reward))
+    histories = kinds.pop("none", [])
+    draw(histories, reward, out, title or ", ".join(run.name for run in runs), kinds)
     click.echo(f"picture: {out}")
 
 
@@ -100,19 +105,24 @@ def read_progress(run: Path, reward: str = "dense") -> dict[str, Array]:
 
 
 def read_control(run: Path) -> str:
-    """What a run stands for: `none` (meta-learning) or `oracle`; a CSV file alone is taken for meta-learning.
+    """What a run stands for: `none` (meta-learning) or a control; a CSV file alone is taken for meta-learning.
 
     Raises:
-        InvalidValueError: If its config.yaml is there and cannot be read.
+        InvalidValueError: If its config.yaml is there and cannot be read, or names a control that is not known.
     """
     path = (run if run.is_dir() else run.parent) / "config.yaml"
     if not path.exists():
         return "none"
     try:
         settings = yaml.safe_load(path.read_text(encoding="utf-8"))
-        return str(settings.get("control", "none"))
+        control = str(settings.get("control", "none"))
     except (OSError, UnicodeDecodeError, AttributeError, yaml.YAMLError) as error:
         raise InvalidValueError(f"{path} cannot be read: {error}") from error
+    if control not in ("none", *_CONTROLS):
+        raise InvalidValueError(
+            f"{path} names the control {control!r}; known are none, {', '.join(_CONTROLS)}"
+        )
+    return control
 
 
 def combine(curves: Sequence[tuple[Array, Array]]) -> Band:
@@ -136,7 +146,7 @@ def draw(
     reward: str,
     out: Path,
     title: str,
-    oracles: Sequence[dict[str, Array]] = (),
+    controls: Mapping[str, Sequence[dict[str, Array]]] = MappingProxyType({}),
 ) -> None:
     """Writes the picture: returns above success, against environment steps and wall clock.
 
@@ -145,7 +155,7 @@ def draw(
         reward: Which return, `dense` or `sparse`.
         out: Picture to write.
         title: Stands above it.
-        oracles: Runs that were told the task.
+        controls: Runs that meta-learning is held against, by control.
 
     Raises:
         InvalidValueError: If the file cannot be written.
@@ -156,7 +166,8 @@ def draw(
     axes = figure.subplots(2, 2, sharex="col", sharey="row")
     for row, (quantity, y_label) in enumerate((_RETURNS[reward], _SUCCESS)):
         for column, (x_name, x_label) in enumerate(_X_AXES):
-            curves = [(histories, *curve) for curve in _CURVES] + [(oracles, *_ORACLE)]
+            curves = [(histories, *curve) for curve in _CURVES]
+            curves += [(runs, *_CONTROLS[control]) for control, runs in controls.items()]
             for runs, *curve in curves:
                 _draw_curve(axes[row][column], runs, quantity, x_name, curve)
             axes[row][0].set_ylabel(y_label)

@@ -77,14 +77,26 @@ def test_runs_that_cannot_be_drawn_say_what_is_wrong(tmp_path: Path) -> None:
     assert "could not be written" in result.stderr
 
 
-def test_runs_that_were_told_the_task_become_a_curve_of_their_own(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "label"),
+    [("oracle", "oracle (told the task)"), ("recurrent", "recurrent context, no meta loss")],
+)
+def test_runs_of_a_control_become_a_curve_of_their_own(tmp_path: Path, name: str, label: str) -> None:
     pytest.importorskip("matplotlib")
-    learner, oracle = (make_run(tmp_path / name, 3) for name in ("learner", "oracle"))
-    (oracle / "config.yaml").write_text("family: line\ncontrol: oracle\n")
-    assert (read_control(learner), read_control(oracle)) == ("none", "oracle")
+    learner, control = (make_run(tmp_path / run, 3) for run in ("learner", name))
+    (control / "config.yaml").write_text(f"family: line\ncontrol: {name}\n")
+    assert (read_control(learner), read_control(control)) == ("none", name)
     picture = tmp_path / "curves.svg"
-    for runs, shown in (((learner,), False), ((oracle,), True), ((learner, oracle), True)):
+    for runs, learnt, controlled in (
+        ((learner,), True, False),
+        ((control,), False, True),
+        ((learner, control), True, True),
+    ):
         assert call(*runs, "--out", picture).exit_code == 0
-        assert ("oracle (told the task)" in picture.read_text()) == shown
-    (oracle / "config.yaml").write_text("control: [")
-    assert call(oracle, "--out", picture).exit_code == 2
+        assert ("adapted episode" in picture.read_text()) == learnt
+        assert (label in picture.read_text()) == controlled
+    for broken, said in (("control: [", "cannot be read"), ("control: other", "known are none, oracle")):
+        (control / "config.yaml").write_text(broken)
+        result = call(control, "--out", picture)
+        assert result.exit_code == 2
+        assert said in result.stderr

@@ -81,13 +81,15 @@ def test_the_learning_rate_falls_over_the_second_half() -> None:
     assert rates[199] == pytest.approx(1e-4)
 
 
-def test_a_run_ends_with_it_once_and_keeps_what_it_made(tmp_path: Path) -> None:
-    trainer = Trainer(LineFamily(), make_config(distillation_updates=3), tmp_path)
+@pytest.mark.parametrize("recurrent", [False, True])
+def test_a_run_ends_with_it_once_and_keeps_what_it_made(tmp_path: Path, recurrent: bool) -> None:
+    config = make_config(distillation_updates=3, recurrent_encoder=recurrent)
+    trainer = Trainer(LineFamily(), config, tmp_path)
     trainer.run()
     with (tmp_path / "progress.csv").open(newline="") as file:
         before = list(csv.DictReader(file))
     assert [row["iteration"] for row in before] == ["1", "2", "2"]
-    resumed = Trainer(LineFamily(), make_config(distillation_updates=3), tmp_path, resume=True)
+    resumed = Trainer(LineFamily(), config, tmp_path, resume=True)
     resumed.run()
     for name, value in trainer.learner.averaged.state_dict().items():
         assert torch.equal(value, resumed.learner.averaged.state_dict()[name])
