@@ -53,7 +53,7 @@ class Distillation:
         learner, config = self.learner, self.learner.config
         size = round(config.context_size * float(learner.generator.choice(CONTEXT_SCALES)))
         drawn = self.replay.draw_contexts(config.meta_batch, size, len(learner.tasks), learner.generator)
-        features = learner.task_features[torch.from_numpy(drawn.tasks)]
+        features = learner.task_features[torch.from_numpy(drawn.tasks)].to(learner.device)
         rows = self.replay.draw_rl((config.meta_batch, config.batch_size), learner.generator)
         observation = self.replay.store.columns["observation"][rows]
         context = learner.encode(drawn.rows, drawn.tasks)
