@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
-COMMANDS = 3
+COMMANDS = 4
 """So many commands in a row without an effect, and the robot is taken not to follow."""
 LEAST_PROGRESS = 0.03
 """Share of the commanded way, summed over those commands and all joints, that a robot which follows makes at least.

@@ -35,13 +35,13 @@ class StampWatch:
         """Judges the next stamp [ns] of the source.
 
         A message with a wild stamp must not be used. After a silence of more than a second the first stamp is
-        wild for that reason, and the second one confirms it.
+        wild for that reason, and the second one confirms it. The same message twice confirms nothing.
         """
         latest_ns, wild_ns, self._wild_ns = self._latest_ns, self._wild_ns, None
         if latest_ns is None or abs(stamp_ns - latest_ns) <= LEAP_NS:
             self._latest_ns = stamp_ns if latest_ns is None else max(stamp_ns, latest_ns)
             return Stamp.SOUND
-        if wild_ns is not None and 0 <= stamp_ns - wild_ns <= LEAP_NS:
+        if wild_ns is not None and 0 < stamp_ns - wild_ns <= LEAP_NS:
             self._latest_ns = stamp_ns
             return Stamp.LEAPT
         self._wild_ns = stamp_ns

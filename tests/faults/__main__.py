@@ -49,7 +49,7 @@ def run_apart(rows: Sequence[Row], cases: int, seed: int, longest_s: float) -> l
     except EOFError:
         pass
     finally:
-        _end(child)
+        _end(child, time.monotonic() - started_s < longest_s)
     if found is not None:
         return found
     took_s = time.monotonic() - started_s
@@ -61,9 +61,9 @@ def run_apart(rows: Sequence[Row], cases: int, seed: int, longest_s: float) -> l
     return [Result(row, _broken(RuntimeError(why)), took_s) for row in rows]
 
 
-def _end(child: multiprocessing.process.BaseProcess) -> None:
+def _end(child: multiprocessing.process.BaseProcess, in_time: bool) -> None:
     """Waits for a process that is done; interrupts one that is not, so that it ends its nodes."""
-    child.join(_GRACE_S)
+    child.join(_GRACE_S if in_time else 0.0)
     if child.is_alive() and child.pid is not None:
         os.kill(child.pid, signal.SIGINT)
         child.join(_GRACE_S)

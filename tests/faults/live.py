@@ -41,6 +41,10 @@ _HEARD = {
 }
 
 
+_STATUSES = ("policy_node/status", "command_gate/status")
+_ATTEMPTS, _MOVING = 5, 3
+
+
 class Sent(NamedTuple):
     """A message that was heard."""
 
@@ -111,13 +115,31 @@ class Live(Graph):
             del messages[:-1]
 
     def act(self, **fields: Any) -> Any:
-        """Sends an endless goal, again if it is refused, and waits until commands are executed; gives its handle."""
+        """Sends an endless goal, again if it is refused or ends in a fault, and waits until commands are executed.
+
+        Returns:
+            The goal's handle.
+
+        Raises:
+            RuntimeError: If five goals in a row ended in a fault before they moved anything.
+        """
         ask = {"steps_per_episode": ENDLESS, **fields}
-        # That the gate was cleared may reach the policy later than this goal.
-        handle = self.probe.until(lambda: answer if (answer := self.probe.send(**ask)).accepted else None)
-        before = len(self.heard["executed_command"])
-        self.probe.until(lambda: len(self.heard["executed_command"]) >= before + 3)
-        return handle
+        executed = self.heard["executed_command"]
+        for _ in range(_ATTEMPTS):
+            # That the gate was cleared may reach the policy later than this goal.
+            handle = self.probe.until(lambda: answer if (answer := self.probe.send(**ask)).accepted else None)
+            enough = len(executed) + _MOVING
+            self.probe.until(lambda enough=enough: len(executed) >= enough or self.faults())
+            if not self.faults():
+                return handle
+            print(f"a goal ended at its start: {self.faults()}", flush=True)
+            self.clear(handle)
+        raise RuntimeError(f"{_ATTEMPTS} goals in a row ended in a fault before they moved anything")
+
+    def faults(self) -> str:
+        """What a person would have to clear, or an empty text."""
+        told = [self.last(topic).message for topic in _STATUSES if self.heard[topic]]
+        return "; ".join(status.reason for status in told if status.mode >= PolicyStatus.FAULT)
 
     def end(self, goal: Any) -> None:
         """Ends a goal."""
@@ -185,7 +207,7 @@ def graph(
     except TimeoutError as error:
         told = [
             f"{topic} {live.last(topic).message.mode}: {live.last(topic).message.reason}"
-            for topic in ("policy_node/status", "command_gate/status")
+            for topic in _STATUSES
             if live.heard[topic]
         ]
         raise TimeoutError(f"{error}; last told: {'; '.join(told)}") from error

@@ -2,8 +2,9 @@
 """A node between a sender and its readers that drops, delays, repeats, reorders, corrupts or cuts, by a seeded script.
 
 `python -m tests.faults.relay SENSOR raw/joint_states joint_states` passes joint states on. What it does to them comes
-as JSON on the latched topic `chaos`: any of drop, repeat, corrupt (shares from 0 to 1), delay_s (longest), reorder
-(share of messages held back behind the next one), cut (true lets nothing pass) and seed.
+as JSON on the latched topic `chaos`: any of drop, repeat, corrupt, wild (shares from 0 to 1; wild ones get another
+stamp), delay_s (longest), reorder (share of messages held back behind the next one), cut (true lets nothing pass) and
+seed.
 """
 
 from __future__ import annotations
@@ -69,11 +70,17 @@ class Relay(Node):
         if self._kept is None and self._happens("reorder"):
             self._kept = data
             return
+        if self._happens("wild"):
+            data = self._with_wild_stamp(data)
         for copy in (data,) * (2 if self._happens("repeat") else 1):
             self._send_later(self._corrupted(copy) if self._happens("corrupt") else copy)
         if self._kept is not None:
             kept, self._kept = self._kept, None
             self._send_later(kept)
+
+    def _with_wild_stamp(self, data: bytes) -> bytes:
+        """The seconds of the stamp, which follow the encoding, are any number."""
+        return data[:_ENCODING_BYTES] + self._random.bytes(4) + data[_ENCODING_BYTES + 4 :]
 
     def _corrupted(self, data: bytes) -> bytes:
         """Flips bits, or cuts the end off; the four bytes that tell the encoding stay."""

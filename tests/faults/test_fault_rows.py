@@ -4,15 +4,18 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import time
 from pathlib import Path
 
 import pytest
 
 pytest.importorskip("rclpy", reason="these tests start ROS nodes: run them with scripts/with_ros")
 
-from tests.faults.__main__ import grouped, main, run_rows
+from tests.faults.__main__ import grouped, main, run_apart, run_rows
 from tests.faults.report import Result, markdown
-from tests.faults.rows import NOT_COVERED, ROWS, Row, find
+from tests.faults.rows import NOT_COVERED, ROWS, Row, Run, find
 from tests.faults.tally import Tally, upper_bound
 
 SHORT = grouped(ROWS, "short")
@@ -93,6 +96,30 @@ def test_the_page_names_what_was_missed_and_why() -> None:
 def test_a_row_that_breaks_down_is_reported_as_not_held() -> None:
     row = Row("1", "a fault", "a promise", "somehow", "module_that_is_not_there:function", (1, 1, 1))
     assert not run_rows([row], 1, seed=0)[0].tally.held
+
+
+class _Broken(Row):
+    """A row whose function takes its process with it, or never ends."""
+
+    def function(self) -> Run:
+        """What `run` names, of those below."""
+        return {"crash": lambda *_: os.abort(), "hang": lambda *_: time.sleep(60.0)}[self.run]  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize(
+    ("run", "longest_s", "said"),
+    [("crash", 30.0, f"it ended with status {-signal.SIGABRT}"), ("hang", 0.5, "it took more than 0.5 s")],
+)
+def test_a_row_that_takes_its_process_down_or_hangs_costs_itself_alone(
+    run: str, longest_s: float, said: str
+) -> None:
+    began_s = time.monotonic()
+    (result,) = run_apart([_Broken("1", "fault", "promise", "how", run, (1, 1, 1))], 1, 0, longest_s)
+    assert not result.tally.held
+    assert said in result.tally.unmet[0]
+    assert time.monotonic() - began_s < 30.0
+    (kept,) = run_apart(find(["3"]), 20, 0, 30.0)
+    assert (kept.tally.cases, kept.tally.held) == (20, True)
 
 
 def test_the_command_writes_both_files(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from meta_rl_core.bundle import load_bundle
 from meta_rl_core.runtime.adapter import Adapter
-from meta_rl_core.runtime.following import LEAST_PROGRESS, Following
+from meta_rl_core.runtime.following import COMMANDS, LEAST_PROGRESS, Following
 from sim_bridge.dclaw.families import DClawTurnFamily
 
 _POLICY = Path(__file__).resolve().parents[2] / "policies" / "dclaw-turn"
@@ -43,7 +43,7 @@ def progress() -> np.ndarray:
 
 
 def test_a_hand_that_works_always_makes_more_than_twice_the_least_progress(progress: np.ndarray) -> None:
-    judged = progress[3 : _LOST_FROM + 1]
+    judged = progress[COMMANDS : _LOST_FROM + 1]
     assert np.isfinite(judged).mean() > 0.9
     assert np.nanmin(judged) > 2.0 * LEAST_PROGRESS
 

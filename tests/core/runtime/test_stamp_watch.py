@@ -45,6 +45,10 @@ def test_wild_stamps_that_do_not_agree_never_count() -> None:
     assert _fed(5 * _S, *far) == [Stamp.SOUND, *[Stamp.WILD] * len(far)]
 
 
+def test_the_same_message_twice_confirms_nothing() -> None:
+    assert _fed(5 * _S, 100 * _S, 100 * _S, 100 * _S + _TEN_MS)[1:] == [Stamp.WILD, Stamp.WILD, Stamp.LEAPT]
+
+
 def test_a_sound_stamp_between_two_wild_ones_keeps_them_from_confirming_each_other() -> None:
     assert _fed(5 * _S, 100 * _S, 5 * _S + _TEN_MS, 100 * _S + _TEN_MS)[-1] is Stamp.WILD
 
