@@ -161,6 +161,7 @@ def draw(
         InvalidValueError: If the file cannot be written.
     """
     from matplotlib.figure import Figure
+    from matplotlib.ticker import EngFormatter
 
     figure = Figure(figsize=(10, 6.5), layout="constrained")
     axes = figure.subplots(2, 2, sharex="col", sharey="row")
@@ -173,6 +174,7 @@ def draw(
             axes[row][0].set_ylabel(y_label)
             axes[1][column].set_xlabel(x_label)
     axes[1][0].set_ylim(-0.02, 1.02)
+    axes[1][0].xaxis.set_major_formatter(EngFormatter(sep=""))
     axes[0][0].legend(frameon=False)
     figure.suptitle(title)
     try:
