@@ -18,7 +18,7 @@ from meta_rl_core.runtime.supervisor import Action, Mode
 from meta_rl_core.runtime.terms import JointReading
 from pitaya_nodes import convert, qos
 from pitaya_nodes.command_check import Decision, Verdict
-from pitaya_nodes.commanders import UNNAMED, Commanders
+from pitaya_nodes.commanders import Commanders
 from pitaya_nodes.gate_settings import SETTINGS, WATCH_PERIOD_S, GateRules, make_rules
 from pitaya_nodes.host_lock import CommanderError, HostLock
 from pitaya_nodes.managed_node import ManagedNode, run
@@ -27,7 +27,9 @@ from pitaya_nodes.polled import PolledStates
 from pitaya_nodes.return_to_start import ReturnToStart
 
 _WATCHES_PER_LOOK = 5
-"""The graph is looked at four times a second."""
+"""The graph is looked at four times a second, right after a command: that takes so long that one could have to wait."""
+_WATCHES_WITHOUT_COMMAND = 7
+"""Where none comes it is looked at all the same."""
 _CONSUMER_MISSED_NS = convert.NANOSECONDS
 CONTROLLER_TOPIC = "forward_position_controller/commands"
 _IGNORED = f"the robot does not follow: {COMMANDS} commands in a row led nowhere"
@@ -101,7 +103,7 @@ class CommandGate(ManagedNode):
         """
         self._refuse_second()
         self._early, self._return, self._moving, self._watches = None, None, False, 0
-        self._gone = self._second = ""
+        self._commanders.begin()
         self._begin_softly()
 
     def deactivate(self) -> None:
@@ -134,6 +136,8 @@ class CommandGate(ManagedNode):
             return
         self._early = None
         self._pass(command)
+        if self._watches >= _WATCHES_PER_LOOK:
+            self._update_modes(self._look_at_graph())
 
     def _fetch_states(self) -> None:
         for stamp_ns, read in self._polled.fetch():
@@ -171,7 +175,7 @@ class CommandGate(ManagedNode):
             commanded=True,
             limited=changed if share == 1.0 else None,
             tracking_error_rad=error_rad,
-            hold=self._gone,
+            hold=self._commanders.gone,
             fault=_IGNORED if self._following.ignored else "",
         )
         if outcome.action is not Action.FORWARD:
@@ -197,21 +201,18 @@ class CommandGate(ManagedNode):
             command, self._early = self._early, None
             self._pass(command)
         self._watches += 1
-        fault = "" if self._watches % _WATCHES_PER_LOOK else self._look_at_graph()
+        fault = self._look_at_graph() if self._watches >= _WATCHES_WITHOUT_COMMAND else ""
         self._go_on_returning()
-        self._modes.update(moving=self._moving, hold=self._gone, fault=fault)
+        self._update_modes(fault)
+
+    def _update_modes(self, fault: str) -> None:
+        self._modes.update(moving=self._moving, hold=self._commanders.gone, fault=fault)
 
     def _look_at_graph(self) -> str:
         """Why a person must look at who commands and who listens, or an empty text."""
-        before, self._second = self._second, self._commanders.second()
-        # Nodes are discovered after their publishers; one look later the intruder has a name.
-        if self._second and (before or UNNAMED not in self._second):
-            return self._second
-        before, self._gone = self._gone, self._commanders.consumer_gone() if self._moving else ""
-        if self._gone and before:
-            return self._gone
-        never = self._moving and self._now_ns() - self._since_ns > _CONSUMER_MISSED_NS
-        return self._commanders.consumer_missing() if never else ""
+        self._watches = 0
+        long = self._now_ns() - self._since_ns > _CONSUMER_MISSED_NS
+        return self._commanders.look(self._moving, long)
 
     def _now_ns(self) -> int:
         now_ns = int(self._clock.now().nanoseconds)
@@ -239,7 +240,7 @@ class CommandGate(ManagedNode):
             moving=self._moving,
             limited=True if verdict in _AT_LIMIT else None,
             non_finite=not np.isfinite(command.position).all(),
-            hold=self._gone,
+            hold=self._commanders.gone,
         )
 
     def _on_stop(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:

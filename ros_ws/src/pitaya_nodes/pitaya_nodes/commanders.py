@@ -17,6 +17,7 @@ class Commanders:
     Attributes:
         outputs: Topics on which only this node may publish.
         input: Topic on which only one node may publish.
+        gone: One sentence while the consumer listens no more, or an empty text; as of the latest `look`.
     """
 
     def __init__(self, node: Node, outputs: Sequence[str], source: str, consumer: str) -> None:
@@ -32,6 +33,27 @@ class Commanders:
         self.outputs, self.input = tuple(outputs), source
         self._consumer = consumer
         self._consumer_seen = False
+        self.begin()
+
+    def begin(self) -> None:
+        """Forgets what earlier looks found."""
+        self.gone = self._second = ""
+
+    def look(self, moving: bool, long: bool) -> str:
+        """Why a person must look at who commands and who listens, or an empty text. Takes a millisecond or two.
+
+        Args:
+            moving: Whether commands pass, so that somebody must listen.
+            long: Whether they have passed for so long that whoever listens must have been discovered.
+        """
+        before, self._second = self._second, self.second()
+        # Nodes are discovered after their publishers; one look later the intruder has a name.
+        if self._second and (before or UNNAMED not in self._second):
+            return self._second
+        before, self.gone = self.gone, self.consumer_gone() if moving else ""
+        if self.gone and before:
+            return self.gone
+        return self.consumer_missing() if moving and long else ""
 
     def second(self) -> str:
         """One sentence that names a second commander, or an empty text.
