@@ -29,6 +29,7 @@ _CURVES = (("first", "first episode (prior)", "tab:gray"), ("adapted", "adapted 
 _CONTROLS = {
     "oracle": ("adapted", "oracle (told the task)", "tab:green"),
     "recurrent": ("adapted", "recurrent context, no meta loss", "tab:orange"),
+    "blind": ("adapted", "blind (one policy for all tasks)", "tab:red"),
 }
 _X_AXES = (("env_steps", "environment steps"), ("wall_s", "wall clock [min]"))
 

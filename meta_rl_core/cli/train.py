@@ -47,11 +47,12 @@ RANGES_FILE = "ranges.yaml"
 )
 @click.option(
     "--control",
-    type=click.Choice(["none", "oracle", "recurrent"]),
+    type=click.Choice(["none", "oracle", "recurrent", "blind"]),
     default="none",
     show_default=True,
     help="Train what PEARL is held against: 'oracle' is told the task in place of z; 'recurrent' is SAC on a "
-    "recurrent network's reading of the context, without any meta-learning loss.",
+    "recurrent network's reading of the context, without any meta-learning loss; 'blind' is SAC on all tasks at once, "
+    "told and inferring nothing (domain randomisation where tasks differ in how worlds move).",
 )
 @click.option(
     "--out",

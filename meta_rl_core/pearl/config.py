@@ -19,6 +19,9 @@ RECURRENT_CONTROL: dict[str, Any] = {
     "distillation_updates": 0,
 }
 """What the control `recurrent` is made of, whatever the preset."""
+FIXED_CONTROL: dict[str, Any] = {"privileged_share": 0.0, "inference_weight": 0.0, "distillation_updates": 0}
+"""What the controls `oracle` and `blind` have in common: nothing is inferred, so nobody is taught to infer."""
+CONTROLS = ("none", "oracle", "recurrent", "blind")
 
 
 @dataclass(frozen=True)
@@ -101,9 +104,10 @@ class PearlConfig:
     recurrent_window: int = 64
     """Transitions at the end of each episode of a context that the recurrent encoder learns from; the state before
     them is taken as given (truncated backpropagation through time)."""
-    control: Literal["none", "oracle", "recurrent"] = "none"
+    control: Literal["none", "oracle", "recurrent", "blind"] = "none"
     """Against what meta-learning is held: `oracle` is the same SAC told the task itself in place of z; `recurrent` is
-    the same SAC on what a recurrent network makes of the context, without bottleneck, sampling or auxiliary loss."""
+    the same SAC on what a recurrent network makes of the context, without bottleneck, sampling or auxiliary loss;
+    `blind` is the same SAC on all tasks at once, its z always 0."""
     prior_in_product: bool = False
     layer_norm: bool = False
     """Layer-normalised critics and encoder."""
@@ -212,8 +216,10 @@ class PearlConfig:
         ):
             if not getattr(self, name) >= 0.0:
                 raise InvalidValueError(f"{name} must not be negative, got {getattr(self, name)}")
-        if self.control not in ("none", "oracle", "recurrent"):
-            raise InvalidValueError(f"control must be none, oracle or recurrent, got {self.control!r}")
+        if self.control not in CONTROLS:
+            raise InvalidValueError(f"control must be one of {', '.join(CONTROLS)}, got {self.control!r}")
+        if not self.infers and self.privileged_share:
+            raise InvalidValueError(f"the control {self.control!r} infers nothing; set privileged_share=0")
         plain = self.method == "sac_v1" or self.control == "recurrent"
         if self.deterministic_latent and (not plain or self.prior_in_product):
             raise InvalidValueError(
@@ -252,6 +258,11 @@ class PearlConfig:
             raise InvalidValueError(
                 f"the control 'recurrent' has no meta loss and needs {needed}; got {', '.join(wrong)}"
             )
+
+    @property
+    def infers(self) -> bool:
+        """Whether z comes from context; an oracle's is the task, and a blind policy's is always 0."""
+        return self.control in ("none", "recurrent")
 
     @property
     def has_bottleneck(self) -> bool:

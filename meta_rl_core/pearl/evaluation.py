@@ -40,10 +40,10 @@ def evaluate(
     generator: np.random.Generator,
 ) -> Evaluation:
     """Meets each of `tasks` (n, K) for `episodes` episodes with deterministic actions and sampled z."""
-    told = explorer.agent.config.control == "oracle"
+    fixed = not explorer.agent.config.infers
     lived: list[Episodes] = []
     for index in range(episodes):
-        if told or index < exploration_episodes:
+        if fixed or index < exploration_episodes:
             z = explorer.prior_z(tasks, generator)
         else:
             z = explorer.infer(lived, "sample", generator)

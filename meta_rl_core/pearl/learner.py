@@ -125,7 +125,7 @@ class Learner:
             quota = self._quota(tasks, count)
             for index, going in quota.rounds():
                 draw = None if self.config.relabel else self.config.context_size
-                inferred = index >= first_inferred and bool(context) and self.config.control != "oracle"
+                inferred = index >= first_inferred and bool(context) and self.config.infers
                 z = (
                     self.explorer.infer(context, "sample", self.generator, draw=draw)
                     if inferred
@@ -209,7 +209,7 @@ class Learner:
         del transitions["signals"], transitions["sparse_reward"]
         context = self.encode(context_rows, tasks)
         known_z = None
-        if config.control == "oracle":
+        if not config.infers:
             known_z = torch.as_tensor(
                 self.explorer.known_z(self.tasks[tasks]), dtype=torch.float32, device=self.device
             )

@@ -7,7 +7,13 @@ from typing import Any
 
 from meta_rl_core.errors import UnknownNameError
 from meta_rl_core.pearl import presets_locomotion
-from meta_rl_core.pearl.config import RECURRENT_CONTROL, CollectionConfig, EvaluationConfig, PearlConfig
+from meta_rl_core.pearl.config import (
+    FIXED_CONTROL,
+    RECURRENT_CONTROL,
+    CollectionConfig,
+    EvaluationConfig,
+    PearlConfig,
+)
 from meta_rl_core.pearl.presets_common import FAST
 from meta_rl_core.tasks import FamilySpec
 
@@ -123,7 +129,9 @@ GENERIC: dict[str, dict[str, Any]] = {
 def control_settings(control: str, spec: FamilySpec) -> dict[str, Any]:
     """What `--control` changes in the settings of a preset, for one family."""
     if control == "oracle":
-        return {"control": control, "latent_dim": len(spec.task_names)}
+        return {"control": control, "latent_dim": len(spec.task_names), **FIXED_CONTROL}
+    if control == "blind":
+        return {"control": control, "latent_dim": 1, **FIXED_CONTROL}
     if control == "recurrent":
         return {"control": control, **RECURRENT_CONTROL}
     return {}

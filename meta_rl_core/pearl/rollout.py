@@ -31,7 +31,12 @@ class Explorer:
         self._worlds: dict[int, Worlds] = {}
 
     def known_z(self, tasks: Array) -> Array:
-        """What an oracle is told of `tasks` (N, K): each parameter on the scale of the training tasks, (N, K)."""
+        """What z is where nothing is inferred, for `tasks` (N, K), shape (N, latent).
+
+        An oracle is told each parameter on the scale of the training tasks; a blind policy is told nothing.
+        """
+        if self.agent.config.control == "blind":
+            return np.zeros((len(tasks), self.agent.config.latent_dim))
         known = self.family.training_tasks()
         scale = known.std(axis=0)
         return (tasks - known.mean(axis=0)) / np.where(scale > 0.0, scale, 1.0)
@@ -40,10 +45,10 @@ class Explorer:
         """What to act on before anything is seen of `tasks` (N, K), shape (N, latent).
 
         A sample of N(0, I), or what an embedding makes of random training tasks; zero for a deterministic latent,
-        which has no prior; the task itself for an oracle.
+        which has no prior; `known_z` for the controls that infer nothing.
         """
         config = self.agent.config
-        if config.control == "oracle":
+        if not config.infers:
             return self.known_z(tasks)
         if config.deterministic_latent:
             return np.zeros((len(tasks), config.latent_dim))

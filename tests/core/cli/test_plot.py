@@ -79,7 +79,11 @@ def test_runs_that_cannot_be_drawn_say_what_is_wrong(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "label"),
-    [("oracle", "oracle (told the task)"), ("recurrent", "recurrent context, no meta loss")],
+    [
+        ("oracle", "oracle (told the task)"),
+        ("recurrent", "recurrent context, no meta loss"),
+        ("blind", "blind (one policy for all tasks)"),
+    ],
 )
 def test_runs_of_a_control_become_a_curve_of_their_own(tmp_path: Path, name: str, label: str) -> None:
     pytest.importorskip("matplotlib")

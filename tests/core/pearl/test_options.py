@@ -14,7 +14,9 @@ from meta_rl_core.pearl.agent import context_dim
 from meta_rl_core.pearl.config import PearlConfig
 from meta_rl_core.pearl.evaluation import evaluate
 from meta_rl_core.pearl.export import export_parts
+from meta_rl_core.pearl.presets import control_settings, make_config
 from meta_rl_core.pearl.trainer import Trainer
+from meta_rl_core.registry import load_family
 from tests.helpers.small_runs import RELABELLED, small_config, small_learner
 from tests.helpers.toy_family import LineFamily
 
@@ -77,6 +79,43 @@ def test_an_oracle_acts_and_learns_on_the_task_itself(settings: dict[str, object
     assert all(torch.equal(a, b) for a, b in zip(learner.agent.encoder.parameters(), before, strict=True))
 
 
+@pytest.mark.parametrize("settings", [{}, RELABELLED])
+def test_a_blind_policy_acts_and_learns_on_nothing_of_the_task(settings: dict[str, object]) -> None:
+    learner = small_learner(control="blind", latent_dim=1, **settings)
+    learner.collect_initial()
+    batch = learner.make_batch()
+    assert batch.known_z is not None
+    assert not batch.known_z.any()
+    assert not learner.explorer.prior_z(np.ones((3, 1)), learner.generator).any()
+    acted: list[np.ndarray] = []
+    episode = learner.explorer.episode
+
+    def spy(tasks, z, *arguments, **options):  # type: ignore[no-untyped-def]
+        acted.append(z)
+        return episode(tasks, z, *arguments, **options)
+
+    learner.explorer.episode = spy  # type: ignore[method-assign]
+    learner.collect()
+    evaluate(
+        learner.explorer, np.ones((2, 1)), episodes=3, exploration_episodes=1, generator=learner.generator
+    )
+    assert len(acted) >= 5
+    assert not any(z.any() for z in acted)
+    losses = learner.learn_once()
+    assert all(torch.isfinite(value) for value in losses.values())
+    assert float(losses["kl_per_task"]) == 0.0
+
+
+@pytest.mark.parametrize("control", ["oracle", "blind"])
+@pytest.mark.parametrize("family", ["dclaw-turn", "cheetah-vel", "sparse-point-robot", "dclaw-turn-dynamics"])
+def test_a_control_that_infers_nothing_takes_no_teacher_from_its_preset(control: str, family: str) -> None:
+    settings = control_settings(control, load_family(family).spec)
+    config = make_config(family, "fast", **settings)
+    assert (config.privileged_share, config.distillation_updates, config.infers) == (0.0, 0, False)
+    with pytest.raises(InvalidValueError, match="infers nothing; set privileged_share=0"):
+        make_config(family, "fast", **{**settings, "privileged_share": 0.5})
+
+
 def test_an_oracle_needs_a_latent_of_the_size_of_the_task() -> None:
     with pytest.raises(ContractError, match="latent_dim must be 1, got 5"):
         small_learner(control="oracle")
@@ -86,6 +125,7 @@ def test_a_policy_without_a_belief_trains_but_is_no_bundle(tmp_path: Path) -> No
     for name, settings in (
         ("point", {"deterministic_latent": True}),
         ("oracle", {"control": "oracle", "latent_dim": 1}),
+        ("blind", {"control": "blind", "latent_dim": 1}),
     ):
         config = small_config("tests.helpers.toy_family:LineFamily", **settings)
         Trainer(LineFamily(), config, tmp_path / name).run()
@@ -97,7 +137,7 @@ def test_a_policy_without_a_belief_trains_but_is_no_bundle(tmp_path: Path) -> No
 def test_a_deterministic_latent_belongs_to_the_published_update() -> None:
     with pytest.raises(InvalidValueError, match="option of the published update"):
         PearlConfig("line", deterministic_latent=True, method="sac_v2")
-    with pytest.raises(InvalidValueError, match="control must be none, oracle or recurrent"):
+    with pytest.raises(InvalidValueError, match="control must be one of none, oracle, recurrent, blind"):
         PearlConfig("line", control="recurent")  # type: ignore[arg-type]
 
 
