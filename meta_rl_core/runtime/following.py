@@ -56,7 +56,9 @@ class Following:
         if before is None or way is None:
             return None
         moved = measured - before
-        self._steps.append((float(moved @ way), float(way @ way)))
+        # No more than its own way counts for or against a joint, so that one wrong reading decides nothing.
+        made = np.clip(moved, -np.abs(way), np.abs(way))
+        self._steps.append((float(made @ way), float(way @ way)))
         return float(np.abs(way - moved).max())
 
     @property

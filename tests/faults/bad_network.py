@@ -104,6 +104,7 @@ def _silences(
     recoveries_s: list[float] = []
     for index in range(cases):
         live.probe.spin(float(generator.uniform(0.3, 0.8)))
+        live.probe.until(lambda: live.last("policy_node/status").message.mode == PolicyStatus.ACTIVE)
         live.forget()
         begin()
         live.probe.spin(float(generator.uniform(*length_s)))

@@ -126,8 +126,7 @@ class Live(Graph):
         ask = {"steps_per_episode": ENDLESS, **fields}
         executed = self.heard["executed_command"]
         for _ in range(_ATTEMPTS):
-            # That the gate was cleared may reach the policy later than this goal.
-            handle = self.probe.until(lambda: answer if (answer := self.probe.send(**ask)).accepted else None)
+            handle = self.probe.until(lambda: self._accepted(ask))
             enough = len(executed) + _MOVING
             self.probe.until(lambda enough=enough: len(executed) >= enough or self.faults())
             if not self.faults():
@@ -135,6 +134,15 @@ class Live(Graph):
             print(f"a goal ended at its start: {self.faults()}", flush=True)
             self.clear(handle)
         raise RuntimeError(f"{_ATTEMPTS} goals in a row ended in a fault before they moved anything")
+
+    def _accepted(self, ask: Mapping[str, Any]) -> Any:
+        """Handle of a goal that was accepted, or None; what is in the way is cleared."""
+        handle = self.probe.send(**ask)
+        if handle.accepted:
+            return handle
+        if self.faults():
+            self.clear()
+        return None
 
     def faults(self) -> str:
         """What a person would have to clear, or an empty text."""
@@ -146,9 +154,10 @@ class Live(Graph):
         goal.cancel_goal_async()
         self.probe.result(goal)
 
-    def clear(self, goal: Any) -> None:
-        """Ends a goal and the faults, so that the next case begins at rest."""
-        self.end(goal)
+    def clear(self, goal: Any = None) -> None:
+        """Ends a goal, if one runs, and the faults, so that the next case begins at rest."""
+        if goal is not None:
+            self.end(goal)
 
         def cleared() -> bool:
             answers: list[Any] = [self.probe.call(Trigger, "command_gate/clear", Trigger.Request())]

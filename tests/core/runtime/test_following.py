@@ -47,6 +47,18 @@ def test_motion_that_is_left_over_from_before_does_not_pass_for_following() -> N
     assert run(0.0, 0.2, 4, leftover_rad=0.1).ignored
 
 
+def test_one_joint_that_is_read_wrong_once_does_not_make_eight_others_look_still() -> None:
+    following, position = Following(STALL_RAD), np.zeros(9)
+    for step in range(6):
+        read = position + (np.eye(9)[0] * -1e300 if step == 3 else 0.0)
+        following.error_rad(read)
+        following.sent(read + 0.2)
+        position = position + 0.1
+        # The wrong joint counts as far as it was sent, once forwards and once back; the others make half their way.
+        assert following.progress is None or following.progress >= (8 * 0.5 * 4 - 1 + 3 * 0.5) / (9 * 4) - 0.1
+    assert not following.ignored
+
+
 def test_it_is_forgotten_with_a_hold_and_not_watched_without_a_distance() -> None:
     following = run(0.0, 0.2, 5)
     following.begin()
