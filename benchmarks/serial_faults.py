@@ -102,6 +102,7 @@ def count_wrong_values(frames: int, seed: int = 0) -> dict[str, int]:
             current=int(random.integers(-400, 400)),
             velocity=int(random.integers(-100, 100)),
             position=position,
+            tick=int(random.integers(0, 32_768)),
             temperature_c=int(random.integers(25, 70)),
             errors=0,
             torque=1,

@@ -15,13 +15,14 @@ NAMES = (
     "present_current",
     "present_velocity",
     "present_position",
+    "realtime_tick",
     "present_temperature",
     "hardware_error_status",
     "torque_enable",
     "bus_watchdog",
     "goal_position",
 )
-_LAYOUT = struct.Struct("<hiiBBBBi")
+_LAYOUT = struct.Struct("<hiiHBBBBi")
 LENGTH = sum(REGISTERS[name].size for name in NAMES)
 _ADDRESS_SLOTS, DATA_ADDRESS, _ = INDIRECT_BLOCKS[0]
 ADDRESS_SLOTS = _ADDRESS_SLOTS
@@ -45,6 +46,7 @@ class MotorReading(NamedTuple):
     current: int
     velocity: int
     position: int
+    tick: int
     temperature_c: int
     errors: int
     torque: int

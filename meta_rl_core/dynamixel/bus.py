@@ -186,6 +186,7 @@ class MotorBus:
         self.traffic.requests += 1
         begin_s = self._port.clock()
         self._port.patience_s = patience_s
+        self._free()
         sent = self._packets.syncReadTx(self._port, address, length, list(bus_ids), len(bus_ids), False)
         found: dict[int, bytes] = {}
         clean = sent == COMM_SUCCESS
@@ -200,7 +201,6 @@ class MotorBus:
                 if whole and packet[4] in bus_ids and not packet[8] & ~ALERT:
                     found[packet[4]] = bytes(packet[9:-2])
                 clean = clean and result == COMM_SUCCESS and packet[4] == bus_id
-        self._port.is_using = False
         if not clean:
             self._wait_for_quiet(begin_s, len(bus_ids), length)
         return found
@@ -216,6 +216,7 @@ class MotorBus:
         for bus_id, value in values.items():
             parameters += [bus_id, *number_bytes(register, value)]
         self.traffic.requests += 1
+        self._free()
         self._packets.syncWriteTxOnly(
             self._port, register.address, register.size, parameters, len(parameters)
         )
@@ -238,6 +239,7 @@ class MotorBus:
         self.traffic.requests += 1
         # In the layout that the vendor's client fills in: header and checksum are its own.
         packet = [0, 0, 0, 0, bus_id, len(parameters) + 3, 0, int(instruction), *parameters, 0, 0]
+        self._free()
         result = self._packets.txPacket(self._port, packet)
         if result == COMM_SUCCESS:
             self._port.setPacketTimeout(STATUS_BYTES + answered)
@@ -247,6 +249,10 @@ class MotorBus:
             if result == COMM_SUCCESS and packet[4] == bus_id and len(packet) == STATUS_BYTES + answered:
                 return packet, result
         return None, result
+
+    def _free(self) -> None:
+        """The port has one user. What an interrupt (Ctrl-C) left half done must not keep torque from being taken."""
+        self._port.is_using = False
 
     def _wait_for_late_answers(self, bus_id: int) -> None:
         """After a request that was not answered in time: its answer must not be taken for that of the next one.

@@ -88,8 +88,7 @@ class HandDriver:
     def close(self) -> None:
         """Takes torque from all motors, as far as they answer, and closes the port."""
         try:
-            if self.mode is not Mode.LOST:
-                self.link.torque_off(self.link.joints)
+            self.link.torque_off(self.link.joints, acknowledged=self.mode is not Mode.LOST)
         except BusError:
             # Their bus watchdogs stop motors that do not hear this.
             pass

@@ -17,6 +17,7 @@ from meta_rl_core.dynamixel.block import (
 )
 from meta_rl_core.dynamixel.bus import MotorBus
 from meta_rl_core.dynamixel.control_table import MODELS, TICKS_PER_TURN, WATCHDOG_UNIT_S, Model
+from meta_rl_core.dynamixel.freshness import MotorClock
 from meta_rl_core.dynamixel.port import BusError, DisconnectedError
 from meta_rl_core.dynamixel.scan import explain_silence, scan
 from meta_rl_core.dynamixel.settings import joint_angle, kept_settings, start_settings
@@ -41,6 +42,7 @@ class MotorLink:
         heard_s: When that was [s].
         forgotten: Joints whose motors have lost their RAM.
         corrupt: Answers with a good checksum that could not be true.
+        late: Answers that tell of a time longer ago than a state may be old.
         models: Model found at each joint.
         motors: Description of each joint's motor.
     """
@@ -63,13 +65,14 @@ class MotorLink:
         self._joint_of = {motor.id: joint for joint, motor in self.motors.items()}
         self._order = list(self._joint_of)
         self._expected = {joint: Expectation() for joint in self.motors}
+        self._clocks = {joint: MotorClock() for joint in self.motors}
         self._kept = kept_settings(robot)
         self._armed = round(robot.watchdogs.servo_s / WATCHDOG_UNIT_S)
         self.powered: set[str] = set()
         self.latest: dict[str, MotorReading] = {}
         self.heard_s: dict[str, float] = {}
         self.forgotten: set[str] = set()
-        self.corrupt = 0
+        self.corrupt = self.late = 0
         self.models: dict[str, Model] = {}
 
     @property
@@ -105,7 +108,7 @@ class MotorLink:
             for name, value in start_settings(motor).items():
                 self.bus.write(motor.id, name, value)
             self.bus.write_bytes(motor.id, ADDRESS_SLOTS, indirect_addresses(), "the block of a cycle")
-            self._expected[joint] = Expectation()
+            self._expected[joint], self._clocks[joint] = Expectation(), MotorClock()
             self.heard_s[joint] = self._clock()
         self.forgotten.clear()
 
@@ -164,14 +167,20 @@ class MotorLink:
         self.powered.clear()
         return self.torque_on(had)
 
-    def torque_off(self, joints: Iterable[str]) -> None:
-        """Takes torque from motors; every one is tried even if one does not answer.
+    def torque_off(self, joints: Iterable[str], acknowledged: bool = True) -> None:
+        """Takes torque from motors: from all at once, then one by one, even if one does not answer.
+
+        Args:
+            joints: Whose motors.
+            acknowledged: Whether to wait for their answers.
 
         Raises:
             BusError: If one did not answer, after all were tried.
         """
         failed: list[str] = []
-        for joint in joints:
+        names = list(joints)
+        self.bus.write_many("torque_enable", {self.bus_id(joint): 0 for joint in names})
+        for joint in names if acknowledged else []:
             self.powered.discard(joint)
             self._expected[joint] = Expectation(watchdogs=(0, self._armed))
             try:
@@ -225,7 +234,10 @@ class MotorLink:
                 self.forgotten.add(joint)
             elif reading is None:
                 self.corrupt += 1
+            elif self._clocks[joint].late_s(reading.tick, now_s) > self.robot.watchdogs.state_age_s:
+                self.late += 1
             else:
+                self._clocks[joint].take(reading.tick, now_s)
                 expected.position, expected.position_s = reading.position, now_s
                 self.latest[joint], self.heard_s[joint] = reading, now_s
         return [bus_id for bus_id in bus_ids if self.heard_s.get(self._joint_of[bus_id]) != now_s]

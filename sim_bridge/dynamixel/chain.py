@@ -14,6 +14,7 @@ from meta_rl_core.dynamixel.control_table import (
     Instruction,
     StatusError,
 )
+from meta_rl_core.dynamixel.freshness import TICK_S, TICK_WRAP
 from meta_rl_core.dynamixel.packet import HEADER, Packet, crc16, make_packet
 from sim_bridge.dynamixel.motor import Motor
 
@@ -56,6 +57,11 @@ class Chain:
     def motor(self, bus_id: int) -> Motor:
         """The first motor with this address."""
         return next(motor for motor in self.motors if motor.bus_id == bus_id)
+
+    def tell_time(self, clock_s: float) -> None:
+        """Sets the clocks of all motors [s]; they count milliseconds."""
+        for motor in self.motors:
+            motor.table["realtime_tick"] = round(clock_s / TICK_S) % TICK_WRAP
 
     def power(self, on: bool) -> None:
         """Switches power; what comes back has lost its RAM."""

@@ -99,19 +99,23 @@ class Emulation:
                 for motor in self.chain.motors:
                     motor.table["torque_enable"] = 0
 
-    def receive(self, data: bytes, at_s: float, baud_rate: int) -> list[Delivery]:
+    def receive(
+        self, data: bytes, at_s: float, baud_rate: int, clock_s: float | None = None
+    ) -> list[Delivery]:
         """Takes bytes that a client put on the wire.
 
         Args:
             data: The bytes.
             at_s: When it began [s].
             baud_rate: Its baud rate [bit/s].
+            clock_s: What the motors' clocks show, which go on where emulated time is held up; by default `at_s` [s].
 
         Returns:
             What arrives back, each answer as a whole.
         """
         self.advance_to(at_s)
         self.faults.apply(self.chain, self.now_s)
+        self.chain.tell_time(at_s if clock_s is None else clock_s)
         deliveries = []
         for packet in self._reader.feed(data):
             delivery = self._answer(packet, at_s + len(data) * BITS_PER_BYTE / baud_rate, baud_rate)

@@ -44,6 +44,8 @@ class MujocoHand:
         self._model.actuator_forcelimited[:] = 1
         self._motors, self._places = dict(motors), dict(places)
         self._valve = JOINTS.index(VALVE_JOINT)
+        # The model that policies are trained on stops the valve after a turn; the shaft of a servo turns on.
+        self._model.joint(VALVE_JOINT).limited = 0
         self.timestep_s = float(self._model.opt.timestep)
         self.reset(seed)
         self._tell(0.0)

@@ -25,7 +25,6 @@ from sim_bridge.dynamixel.table import ControlTable
 
 OVERLOAD_A, OVERLOAD_S = 0.9, 5.0
 ROOM_C, HEAT_C_PER_A2, HEAT_S = 25.0, 55.0, 300.0
-_TICK_WRAP = 32768
 
 
 @dataclass(frozen=True)
@@ -152,7 +151,6 @@ class Motor:
         current_a = torque_nm / self.model.torque_per_ampere if table["torque_enable"] else 0.0
         table["present_velocity"] = round(speed_rad_s / RAD_S_PER_UNIT)
         table["present_current"] = round(current_a / self.model.current_unit_a)
-        table["realtime_tick"] = round(self._time_s * 1000.0) % _TICK_WRAP
         table["moving"] = int(abs(table["present_velocity"]) > table["moving_threshold"])
         self._show_position()
         self._watch_heat(duration_s, current_a)

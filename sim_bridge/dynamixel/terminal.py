@@ -49,7 +49,7 @@ class EmulatedPort:
         self.emulation = emulation
         self.link = link
         self._factor = factor
-        self._begin_s = time.monotonic()
+        self._boot_s = self._begin_s = time.monotonic()
         self._waiting: deque[Delivery] = deque()
         self._stop_reader, self._stop_writer = os.pipe()
         self._ends: tuple[int, int] | None = None
@@ -119,7 +119,9 @@ class EmulatedPort:
             return
         # A speed that no motor knows is one that none of them listens to.
         rate = _SPEEDS.get(termios.tcgetattr(self._ends[0])[5], 1)
-        self._waiting.extend(self.emulation.receive(data, now_s, rate))
+        self._waiting.extend(
+            self.emulation.receive(data, now_s, rate, clock_s=time.monotonic() - self._boot_s)
+        )
 
     def _say(self, data: bytes) -> None:
         if self._ends is not None:

@@ -13,6 +13,7 @@ from meta_rl_core.runtime.robot_description import RobotDescription
 from sim_bridge.dynamixel.emulation import Emulation, Scenario
 from sim_bridge.dynamixel.faults import Fault
 from sim_bridge.dynamixel.virtual_port import VirtualPort
+from tests.hardware.virtual import VirtualRobot
 
 NAMES = ("torque_enable", "led", "position_p_gain", "return_delay_time", "model_number", "shutdown")
 
@@ -58,3 +59,21 @@ def test_the_status_of_another_instruction_is_passed_over_for_the_value_behind_i
     assert bus.read(11, "led") == 1
     assert bus.read(11, "model_number") == 1030
     assert bus.traffic.lost == bus.traffic.corrupt == 0
+
+
+def test_no_state_is_older_than_states_may_be_though_answers_are_held_up(robot: RobotDescription) -> None:
+    hand = VirtualRobot(robot).ready()
+    link = hand.driver.link
+    hand.emulation.faults.add(Fault("delay", probability=0.01, value=0.03))
+    oldest_ms = 0.0
+    for _ in range(300):
+        begin_s = hand.port.now_s
+        state = hand.driver.cycle()
+        if state is not None:
+            # The motors' clocks show the emulation's milliseconds.
+            age_ms = max(1e3 * state.time_s % 32_768 - reading.tick for reading in link.latest.values())
+            oldest_ms = max(oldest_ms, age_ms)
+        hand.port.sleep_until(begin_s + 0.01)
+    assert link.late > 0
+    # Drift is granted 2 %; the clock rounds to whole milliseconds, and a prompt answer takes 4 ms.
+    assert oldest_ms < 1e3 * robot.watchdogs.state_age_s + 10.0

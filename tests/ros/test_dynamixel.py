@@ -38,13 +38,14 @@ EMULATE = "from meta_rl_core.cli.main import run; run()"
 
 @pytest.fixture(scope="module")
 def patient_robot(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The D'Claw with the patience that a loaded machine needs: 20 states a second, seconds of silence."""
+    """The D'Claw with the patience that a loaded machine needs: 50 states a second, seconds of silence."""
     content = yaml.safe_load((REPOSITORY / "config" / "robots" / "dclaw.yaml").read_text(encoding="utf-8"))
-    content["rates"]["state_hz"] = 20.0
+    content["rates"]["state_hz"] = 50.0
     content["watchdogs"] |= {"servo_s": 0.4, "bus_silence_s": 2.0, "command_silence_s": 2.5, "fault_s": 5.0}
+    content["watchdogs"]["state_age_s"] = 0.095
     path = tmp_path_factory.mktemp("robot") / "dclaw.yaml"
     path.write_text(yaml.safe_dump(content))
-    assert load_robot(path).state_hz == 20.0
+    assert load_robot(path).state_hz == 50.0
     return path
 
 
@@ -82,7 +83,10 @@ def driver(graph: Graph, **parameters: Any) -> Child:
 def test_a_policy_adapts_through_serial_bytes_and_nothing_has_torque_afterwards(
     graph: Graph, bundle: Path, hand: Hand, patient_robot: Path
 ) -> None:
-    patience = {"command_gate": {"command_timeout_s": 0.5, "oldest_state_s": 0.5}}
+    patience = {
+        "command_gate": {"command_timeout_s": 0.5, "oldest_state_s": 0.5, "stall_rad": 0.0},
+        "policy_node": {"state_timeout_s": 0.095},
+    }
     graph.up(patience, bring_up=UP, bundle=str(bundle), port=str(hand.link), robot=str(patient_robot))
     outcome = graph.probe.result(graph.probe.send(episodes=2, steps_per_episode=12))
     assert outcome.status == GoalStatus.STATUS_SUCCEEDED, outcome.result.message
@@ -112,7 +116,7 @@ def test_wrong_commands_are_refused_and_a_reset_answers(
     before = len(probe.heard["joint_states"])
     answer = probe.call(ResetPlant, "reset_plant", ResetPlant.Request(seed=3, episode=0))
     assert answer.success, answer.message
-    # The routine takes a second at least, and the node tells 20 states a second meanwhile.
+    # The routine takes a second at least, and the node tells 50 states a second meanwhile.
     assert len(probe.heard["joint_states"]) - before >= 10
     # Where a simulated valve would start; without torque it stays.
     start_rad = start_generator(episode_seed(3, 0)).uniform(-math.pi / 3.0, math.pi / 3.0)

@@ -234,6 +234,7 @@ class DynamixelNode(ManagedNode):
             "late cycles": self._late,
             "requests": traffic.requests,
             "answers lost": traffic.lost,
+            "answers late": driver.link.late,
             "answers corrupt": traffic.corrupt + driver.link.corrupt,
             "holds": driver.holds,
             "reach": f"{driver.heat.share:.2f}" if driver.heat else "1.00",

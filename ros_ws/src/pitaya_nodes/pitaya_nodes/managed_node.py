@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -184,11 +185,21 @@ def run(make_node: Callable[[], Node], args: list[str] | None = None) -> int:
         (node.get_logger() if node else rclpy.logging.get_logger("pitaya")).fatal(str(error))
         return 2
     finally:
+        _ignore_interrupts()
         if node is not None:
-            with contextlib.suppress(KeyboardInterrupt):
-                node.destroy_node()
+            node.destroy_node()
         rclpy.try_shutdown()
     return 0
+
+
+def _ignore_interrupts() -> None:
+    """From here on nothing cuts the node's end short, in which motors lose torque.
+
+    One signal may arrive twice: rclpy's handler ends the executor, and calls Python's, which raises a moment later.
+    """
+    for _ in range(2):
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _spin(node: Node) -> None:

@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The driver's cycle against the emulated D'Claw in real time: late cycles, durations, time on the bus.
+
+`python -m benchmarks.serial_cycle [--minutes 10] [--json FILE]`. The emulator runs in a process of its own behind a
+pseudo-terminal, at the speed of a line of 1 Mbit/s; the driver follows ten commands a second. A machine that does other
+work too makes cycles late.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.report import write_report
+from meta_rl_core.dynamixel.block import LENGTH
+from meta_rl_core.dynamixel.bus import BITS_PER_BYTE, REQUEST_BYTES, STATUS_BYTES
+from meta_rl_core.dynamixel.control_table import REGISTERS
+from meta_rl_core.dynamixel.driver import HandDriver
+from meta_rl_core.dynamixel.mode import Mode
+from meta_rl_core.dynamixel.port import SteadyPort
+from meta_rl_core.dynamixel.routines import to_start
+from meta_rl_core.runtime.robot_file import find_robot, load_robot
+
+EMULATE = "from meta_rl_core.cli.main import run; run()"
+COMMANDS_PER_S, SWING_RAD, SWING_S = 10, 0.1, 2.0
+_EMULATOR_STARTS_S = 60.0
+
+
+class ByteCounter:
+    """Counts the bytes that go over a port.
+
+    Attributes:
+        count: Bytes so far, both ways.
+    """
+
+    def __init__(self, port: SteadyPort) -> None:
+        """Puts itself between a port and whoever uses it."""
+        self.count = 0
+        self._write, self._read = port.writePort, port.readPort
+        port.writePort, port.readPort = self._count_write, self._count_read  # type: ignore[method-assign]
+
+    def _count_write(self, packet: Sequence[int]) -> int:
+        self.count += len(packet)
+        return self._write(packet)
+
+    def _count_read(self, length: int) -> bytes:
+        data = self._read(length)
+        self.count += len(data)
+        return data
+
+
+@contextmanager
+def emulated(robot: str) -> Iterator[str]:
+    """An emulated robot in a process of its own; gives the path of its serial port.
+
+    Raises:
+        TimeoutError: If it does not start.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        link = Path(folder) / "hand"
+        process = subprocess.Popen(
+            [sys.executable, "-c", EMULATE, "emulate", robot, "--link", str(link)], stdout=subprocess.DEVNULL
+        )
+        try:
+            end_s = time.monotonic() + _EMULATOR_STARTS_S
+            while not link.exists():
+                if process.poll() is not None or time.monotonic() > end_s:
+                    raise TimeoutError(f"the emulator did not start within {_EMULATOR_STARTS_S:g} s")
+                time.sleep(0.02)
+            yield str(link)
+        finally:
+            process.terminate()
+            process.wait()
+
+
+def bus_time_s(motors: int, commanded: int, baud_rate: int) -> float:
+    """Time that the bytes of one cycle take: a sync write of goals, a sync read, and its answers.
+
+    Without stuffing, return delay and the adapter's latency.
+    """
+    write = REQUEST_BYTES + commanded * (1 + REGISTERS["goal_position"].size)
+    read = REQUEST_BYTES + motors + motors * (STATUS_BYTES + LENGTH)
+    return (write + read) * BITS_PER_BYTE / baud_rate
+
+
+def measure(driver: HandDriver, port: SteadyPort, cycles: int) -> dict[str, Any]:
+    """Runs cycles at the state rate and takes their time.
+
+    A cycle is late if it ends after the next one should have begun, which then begins at once. The driver must hold
+    the hand.
+    """
+    period_s = 1.0 / driver.robot.state_hz
+    start, late, incomplete = driver.robot.start_rad, 0, 0
+    duration_s, begin_late_s = np.zeros(cycles), np.zeros(cycles)
+    per_command = round(driver.robot.state_hz / COMMANDS_PER_S)
+    driver.command(start)
+    counter, due_s = ByteCounter(port), driver.clock()
+    for number in range(cycles):
+        port.sleep(due_s - driver.clock())
+        begin_s = driver.clock()
+        if number % per_command == 0 and driver.mode in (Mode.HOLD, Mode.FOLLOW):
+            driver.command(start + SWING_RAD * np.sin(2.0 * np.pi * number * period_s / SWING_S))
+        incomplete += driver.cycle() is None
+        end_s = driver.clock()
+        begin_late_s[number], duration_s[number] = begin_s - due_s, end_s - begin_s
+        due_s += period_s
+        if end_s > due_s:
+            late, due_s = late + 1, end_s
+    used_s = counter.count * BITS_PER_BYTE / port.baudrate
+    traffic = driver.link.bus.traffic
+    return {
+        "cycles": cycles,
+        "state_hz": driver.robot.state_hz,
+        "late_cycles": late,
+        "incomplete_cycles": incomplete,
+        "mode_at_end": driver.mode.value,
+        "holds": driver.holds,
+        "answers_lost": traffic.lost,
+        "answers_late": driver.link.late,
+        "answers_corrupt": traffic.corrupt + driver.link.corrupt,
+        "duration_ms": _quantiles(duration_s),
+        "begin_after_due_ms": _quantiles(begin_late_s),
+        "bus_ms_per_cycle": round(1e3 * used_s / cycles, 3),
+        "bus_ms_per_cycle_by_arithmetic": round(
+            1e3 * bus_time_s(len(driver.robot.motors()), len(driver.robot.joints), port.baudrate), 3
+        ),
+    }
+
+
+def _quantiles(times_s: np.ndarray[Any, Any]) -> dict[str, float]:
+    shares = {"p50": 0.5, "p99": 0.99, "p99.9": 0.999, "largest": 1.0}
+    return {name: round(1e3 * float(np.quantile(times_s, share)), 2) for name, share in shares.items()}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Entry point; the exit status is 1 if a cycle was late or incomplete."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--minutes", type=float, default=10.0)
+    parser.add_argument("--robot", default="dclaw", help="name or path of a robot description")
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args(arguments)
+    robot = load_robot(find_robot(options.robot))
+    if robot.bus is None:
+        parser.error(f"robot {robot.name} has no Dynamixel bus")
+    with emulated(options.robot) as path:
+        port = SteadyPort(path, robot.bus.baud_rate, robot.bus.latency_timer_ms / 1000.0)
+        driver = HandDriver(robot, port)
+        driver.connect()
+        try:
+            driver.cycle()
+            driver.start(to_start(driver))
+            while driver.mode is Mode.ROUTINE:
+                driver.cycle()
+                time.sleep(0.5 / robot.state_hz)
+            results = measure(driver, port, max(round(60.0 * options.minutes * robot.state_hz), 1))
+        finally:
+            driver.close()
+    write_report(options.json, {"minutes": options.minutes, **results})
+    return int(results["late_cycles"] > 0 or results["incomplete_cycles"] > 0)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
