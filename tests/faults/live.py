@@ -166,6 +166,7 @@ class Live(Graph):
             return all(answer.success for answer in answers)
 
         self.probe.until(cleared)
+        self.probe.until(lambda: not self.faults())  # the answer may overtake the status
         self.forget()
 
     def signal(self, node: str, number: signal.Signals) -> int:

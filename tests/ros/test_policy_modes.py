@@ -36,7 +36,7 @@ class Robot(Node):
         self.gate = self.create_publisher(GateStatus, "command_gate/status", qos.LATCHED)
         self.create_subscription(JointCommand, "joint_command", self._on_command, qos.COMMAND)
         self.create_service(ResetPlant, "reset_plant", self._on_reset)
-        self.offset_ns = 0
+        self.offset_ns = self.wild_ns = 0
         self.create_timer(0.01, self._tick)
 
     def _stamp(self) -> Any:
@@ -60,6 +60,9 @@ class Robot(Node):
         if self.nan:
             state.position[0] = float("nan")
         state.header.stamp = self._stamp()
+        if self.wild_ns:
+            wild_ns, self.wild_ns = convert.stamp_ns(state.header.stamp) + self.wild_ns, 0
+            state.header.stamp = convert.time_message(wild_ns)
         self._states.publish(state)
         self._rewards.publish(StampedReward(header=state.header, reward=-1.0, error=1.0))
 
@@ -165,6 +168,35 @@ def test_a_gate_in_fault_ends_the_goal_with_its_reason_and_lets_none_begin(
     robot.gate.publish(GateStatus(mode=GateStatus.READY, reason="cleared"))
     policy.probe.spin(0.5)
     end(policy, begin(policy, robot))
+
+
+@pytest.mark.parametrize("ahead_s", [3600.0, -3600.0])
+def test_one_wild_stamp_is_refused_and_the_episode_goes_on(
+    policy: Graph, robot: Robot, ahead_s: float
+) -> None:
+    handle = begin(policy, robot)
+    sent = len(robot.commands)
+    robot.wild_ns = round(ahead_s * 1e9)
+    policy.probe.until(lambda: robot.wild_ns == 0)
+    policy.probe.until(lambda: len(robot.commands) > sent + 5)
+    outcome = end(policy, handle)
+    assert outcome.status == GoalStatus.STATUS_CANCELED
+    assert outcome.result.accepted >= 3
+    policy.probe.until(
+        lambda: policy.probe.diagnosed("/policy_node: joint_states", "refused: BadReadingError")
+    )
+
+
+def test_a_clock_that_is_set_forward_costs_the_running_step_and_no_more(policy: Graph, robot: Robot) -> None:
+    handle = begin(policy, robot)
+    sent = len(robot.commands)
+    robot.offset_ns = 3600 * 10**9
+    policy.probe.until(lambda: len(robot.commands) > sent + 10)
+    outcome = end(policy, handle)
+    assert outcome.status == GoalStatus.STATUS_CANCELED
+    assert outcome.result.accepted >= 4
+    stamps = [convert.stamp_ns(item.header.stamp) for item in robot.commands]
+    assert stamps[-1] - stamps[0] > 3600 * 10**9
 
 
 def test_a_clock_that_goes_back_ends_the_goal(policy: Graph, robot: Robot) -> None:
