@@ -82,14 +82,16 @@ def emulated(robot: str) -> Iterator[str]:
             process.wait()
 
 
-def bus_time_s(motors: int, commanded: int, baud_rate: int) -> float:
-    """Time that the bytes of one cycle take: a sync write of goals, a sync read, and its answers.
+def bus_time_s(motors: int, commanded: int, baud_rate: int, commands: float = 0.0) -> float:
+    """Time that the bytes of one cycle take: a sync write of goals, a sync read, and its answers [s].
+
+    A new command is written at once, so it takes one write more; there are `commands` of them per cycle.
 
     Without stuffing, return delay and the adapter's latency.
     """
     write = REQUEST_BYTES + commanded * (1 + REGISTERS["goal_position"].size)
     read = REQUEST_BYTES + motors + motors * (STATUS_BYTES + LENGTH)
-    return (write + read) * BITS_PER_BYTE / baud_rate
+    return ((1.0 + commands) * write + read) * BITS_PER_BYTE / baud_rate
 
 
 def measure(driver: HandDriver, port: SteadyPort, cycles: int) -> dict[str, Any]:
@@ -131,7 +133,11 @@ def measure(driver: HandDriver, port: SteadyPort, cycles: int) -> dict[str, Any]
         "begin_after_due_ms": _quantiles(begin_late_s),
         "bus_ms_per_cycle": round(1e3 * used_s / cycles, 3),
         "bus_ms_per_cycle_by_arithmetic": round(
-            1e3 * bus_time_s(len(driver.robot.motors()), len(driver.robot.joints), port.baudrate), 3
+            1e3
+            * bus_time_s(
+                len(driver.robot.motors()), len(driver.robot.joints), port.baudrate, 1.0 / per_command
+            ),
+            3,
         ),
     }
 

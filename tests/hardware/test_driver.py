@@ -97,6 +97,12 @@ def test_commands_are_cut_to_the_limits_less_the_margin(hand: VirtualRobot, robo
     assert hand.emulation.chain.motor(10).table["goal_position"] == round(1024 - 0.36273 / 0.0015339808)
 
 
+def test_a_command_is_written_at_once_and_not_only_with_the_next_cycle(hand: VirtualRobot) -> None:
+    hand.driver.command([0.1, *hand.driver.robot.start_rad[1:]])
+    # 0.1 rad are 65.2 ticks.
+    assert hand.emulation.chain.motor(10).table["goal_position"] == 1024 + 65
+
+
 def test_it_holds_when_commands_end(hand: VirtualRobot) -> None:
     follow(hand, 0.5)
     assert hand.until(lambda: hand.driver.mode is Mode.HOLD) <= 0.52
