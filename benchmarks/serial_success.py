@@ -142,9 +142,7 @@ def adapt(
     Returns:
         How each episode went, and how many transitions counted.
     """
-    adapter = Adapter(
-        bundle, seeds[0], protocol.sampling, protocol.exploration_episodes, protocol.exploration
-    )
+    adapter = protocol.make_adapter(bundle, seeds[0])
     pairing = TransitionPairing(AdmissionRules(bundle.robot.period_s))
     outcomes = [
         _run_episode(hand, bundle, adapter, pairing, target_rad, index, seed)
