@@ -130,7 +130,7 @@ def test_a_hopper_that_falls_is_visited_for_as_many_steps_as_one_that_stands() -
 
 
 def test_a_world_that_lived_its_steps_rests_while_others_go_on() -> None:
-    # Start speeds by world: one falls after 1 step, one after 3, one never.
+    # One world falls after 1 step, one after 3, one never.
     class Fragile(LineWorlds):
         def step(self, actions: Array) -> WorldsStep:
             result = super().step(np.zeros_like(actions))
