@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """How well a policy adapts through the bytes of a Dynamixel bus, beside the plain simulation on the same tasks.
 
-`python -m benchmarks.serial_success [--tasks 50] [--soft-start-s 0.5] [--json FILE]`. Both sides meet the same held-out
+`python -m benchmarks.serial_success [--tasks 50] [--latency-ms 0] [--json FILE]`. Both sides meet the same held-out
 tasks from the same starts with the same hypotheses. The plain side is `pitaya evaluate`: a step is 40 steps of physics.
 On the other side it is ten cycles of the driver at 100 Hz, which speaks to emulated motors on a line of 1 Mbit/s in
-virtual time: ticks of the encoder, units of the speed register, goals written one cycle after the state, the
-gate's filter with its soft start, the policy node's rules on which transitions count, and between episodes the scripted
-reset.
+virtual time: ticks of the encoder, units of the speed register, the time that bytes take, the gate's filter with its
+soft start, the policy node's rules on which transitions count, and between episodes the scripted reset.
 """
 
 from __future__ import annotations
@@ -54,12 +53,15 @@ class SerialHand:
         refused: Commands that the driver did not take.
     """
 
-    def __init__(self, robot: RobotDescription, soft_start_s: float = GATE_SOFT_START_S) -> None:
+    def __init__(
+        self, robot: RobotDescription, soft_start_s: float = GATE_SOFT_START_S, latency_s: float = 0.0
+    ) -> None:
         """Connects, gives torque and takes the start pose.
 
         Args:
             robot: The robot's description.
             soft_start_s: For how long the gate cuts the first steps of an episode [s].
+            latency_s: Time from a state to the command that answers it; less than a cycle [s].
         """
         self.emulation = Emulation(robot)
         self.refused = 0
@@ -67,7 +69,7 @@ class SerialHand:
         self._driver = HandDriver(robot, self._port)
         self._period_s = 1.0 / robot.state_hz
         self._filter = SafetyFilter(JointLimits.from_robot(robot, CLAW_JOINTS), PERIOD_S)
-        self._soft_start_s = soft_start_s
+        self._soft_start_s, self._latency_s = soft_start_s, latency_s
         self._first_s: float | None = None
         self._begin_s = 0.0
         self._driver.connect()
@@ -94,6 +96,7 @@ class SerialHand:
         self._first_s = self._port.now_s if self._first_s is None else self._first_s
         share = soft_start(self._port.now_s - self._first_s, self._soft_start_s)
         command = self._filter.limit(wanted, measured, share=share).command
+        self._port.sleep(self._latency_s)
         try:
             self._driver.command(command)
         except BusError:
@@ -187,7 +190,12 @@ def _score(row: JointReading, target_rad: float) -> Score:
 
 
 def compare(
-    bundle: Path, robot: RobotDescription, tasks: int, seed: int = 0, soft_start_s: float = GATE_SOFT_START_S
+    bundle: Path,
+    robot: RobotDescription,
+    tasks: int,
+    seed: int = 0,
+    soft_start_s: float = GATE_SOFT_START_S,
+    latency_s: float = 0.0,
 ) -> dict[str, Any]:
     """Evaluates a policy for `dclaw-turn` on both sides.
 
@@ -197,6 +205,7 @@ def compare(
         tasks: How many held-out tasks.
         seed: Decides tasks, starts and hypotheses.
         soft_start_s: For how long the gate cuts the first steps of an episode; 0 for not at all [s].
+        latency_s: Time that policy and gate take to answer a state [s].
     """
     policy, protocol = load_bundle(bundle), Protocol(seed=seed)
     family = DClawTurnFamily("dclaw-turn", sparse=False)
@@ -210,7 +219,7 @@ def compare(
         seeds = [
             int(number >> np.uint64(1)) for number in stream.generate_state(1 + protocol.episodes, np.uint64)
         ]
-        hand = SerialHand(robot, soft_start_s)
+        hand = SerialHand(robot, soft_start_s, latency_s)
         outcomes, accepted = adapt(hand, policy, float(target_rad), protocol, seeds)
         episodes.append(outcomes)
         counted, refused = counted + accepted, refused + hand.refused
@@ -221,6 +230,7 @@ def compare(
         "tasks": tasks,
         "seed": seed,
         "soft_start_s": soft_start_s,
+        "latency_s": latency_s,
         "plain": _summary(plain.success, plain.returns, plain.final_error),
         "serial": _summary(
             success,
@@ -256,10 +266,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--bundle", type=Path, default=Path("policies/dclaw-turn"))
     parser.add_argument("--robot", default="dclaw", help="name or path of a robot description")
     parser.add_argument("--soft-start-s", type=float, default=GATE_SOFT_START_S)
+    parser.add_argument("--latency-ms", type=float, default=0.0, help="that policy and gate take")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args(arguments)
     robot = load_robot(find_robot(options.robot))
-    results = compare(options.bundle, robot, options.tasks, options.seed, options.soft_start_s)
+    latency_s = options.latency_ms / 1000.0
+    results = compare(options.bundle, robot, options.tasks, options.seed, options.soft_start_s, latency_s)
     write_report(options.json, results)
     return int(abs(results["difference_points"]) > 5.0)
 
