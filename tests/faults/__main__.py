@@ -121,7 +121,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(progress(result), flush=True)
         about = {
             "seed": options.seed,
-            "machine": describe_machine(),
+            "machine": {**describe_machine(), "nice": os.nice(0)},
         }
         # After every row, so that a run that is cut short leaves what it found.
         report = update(options.json, found, about)

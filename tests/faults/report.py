@@ -90,7 +90,7 @@ def markdown(report: Mapping[str, Any]) -> str:
         f"Machine: {machine['cpu_model']}, {machine['cpus_usable']} cores, {machine['memory_gib']:g} GiB, "
         f"{machine['system']}, Python {machine['python']}, no real-time kernel.",
         f"Other programs ran beside it: load average {min(loads):.1f} to {max(loads):.1f} on "
-        f"{machine['cpus_usable']} cores, given for each row.",
+        f"{machine['cpus_usable']} cores, given for each row.{_priority(machine)}",
         "A row in real time that was not held under a load above the number of cores says what was reached there,",
         "not what an idle robot computer reaches.",
         "",
@@ -104,6 +104,11 @@ def markdown(report: Mapping[str, Any]) -> str:
         *_uncovered(missing),
     ]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _priority(machine: Fields) -> str:
+    nice = machine.get("nice", 0)
+    return f" All processes of the run had the priority nice {nice}." if nice else ""
 
 
 def _line(row: Fields) -> str:
