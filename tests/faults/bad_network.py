@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 from pitaya_msgs.msg import PolicyStatus
-from std_msgs.msg import String
+from std_msgs.msg import Bool, String
 
 from pitaya_nodes import qos
 from tests.faults.live import Live, graph, tool
-from tests.faults.relay import TOPIC
+from tests.faults.relay import READY, TOPIC
 from tests.faults.tally import Tally
 
 STATE_AGE_S, HOLD_S = 0.05, 0.07
@@ -31,8 +31,11 @@ class Chaos:
     """Tells a relay what to do."""
 
     def __init__(self, live: Live) -> None:
-        """Opens the topic."""
+        """Opens the topic, and waits until the relay is connected."""
         self._outlet = live.probe.create_publisher(String, TOPIC, qos.LATCHED)
+        ready: list[Bool] = []
+        live.probe.create_subscription(Bool, READY, ready.append, qos.LATCHED)
+        live.probe.until(lambda: ready)
 
     def do(self, **script: Any) -> None:
         """Replaces the script; nothing given lets everything pass."""

@@ -133,6 +133,7 @@ class Live(Graph):
                 return handle
             print(f"a goal ended at its start: {self.faults()}", flush=True)
             self.clear(handle)
+            self.probe.spin(1.0)  # processes that DDS has not introduced to each other yet
         raise RuntimeError(f"{_ATTEMPTS} goals in a row ended in a fault before they moved anything")
 
     def _accepted(self, ask: Mapping[str, Any]) -> Any:

@@ -21,7 +21,7 @@ from pitaya_msgs.msg import JointCommand, StampedReward
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from sensor_msgs.msg import JointState
-from std_msgs.msg import String
+from std_msgs.msg import Bool, String
 
 from pitaya_nodes import qos
 
@@ -30,7 +30,7 @@ KINDS = {
     "REWARD": (StampedReward, qos.PAIRED, qos.PAIRED),
     "COMMAND": (JointCommand, qos.PAIRED, qos.PAIRED),
 }
-TOPIC = "chaos"
+TOPIC, READY = "chaos", "chaos/ready"
 _NEVER_S = 0.05
 _ENCODING_BYTES = 4
 
@@ -54,8 +54,17 @@ class Relay(Node):
         self._due: list[tuple[float, int, bytes]] = []
         self._count = 0
         self._kept: bytes | None = None
-        self.create_subscription(String, TOPIC, self._on_script, qos.LATCHED)
-        self.create_subscription(message, source, self._on_message, reading, raw=True)
+        self._scripts = self.create_subscription(String, TOPIC, self._on_script, qos.LATCHED)
+        self._inlet = self.create_subscription(message, source, self._on_message, reading, raw=True)
+        self._ready = self.create_publisher(Bool, READY, qos.LATCHED)
+        self._told = False
+
+    def tell(self) -> None:
+        """Says once on `chaos/ready` that everybody is connected; DDS may take seconds to introduce a process."""
+        ends = self._scripts.get_publisher_count(), self._inlet.get_publisher_count()
+        if not self._told and all(ends) and self._outlet.get_subscription_count():
+            self._told = True
+            self._ready.publish(Bool(data=True))
 
     def _on_script(self, message: String) -> None:
         self._script = json.loads(message.data)
@@ -116,6 +125,7 @@ def main(arguments: list[str]) -> None:
     executor.add_node(relay)
     try:
         while rclpy.ok():
+            relay.tell()
             executor.spin_once(timeout_sec=min(relay.send_due(), _NEVER_S))
     except (KeyboardInterrupt, ExternalShutdownException):
         pass

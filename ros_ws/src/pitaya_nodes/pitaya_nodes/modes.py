@@ -56,11 +56,18 @@ class Modes:
             node.create_subscription(Bool, "emergency_stop", self._on_stop, profile)
         node.create_service(Trigger, "~/clear", self._on_clear)
         self._node.diagnostics.add(self._line)
+        # The first such line that a process logs takes 40 ms, which a hold must not wait for.
+        node.get_logger().info("supervised: nothing moves yet", throttle_duration_sec=1.0)
 
     @property
     def mode(self) -> Mode:
         """The present mode."""
         return self._state.mode
+
+    @property
+    def good_ns(self) -> int:
+        """When the newest sound joint state came, by the node's clock for deadlines [ns]; 0 before the first."""
+        return self._state.good_ns or 0
 
     @property
     def missed(self) -> int:

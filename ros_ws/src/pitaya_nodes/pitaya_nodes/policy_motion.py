@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pitaya_nodes.policy_node import PolicyNode
 
 _NEVER_REACHED = 2**62
+_STOOD_STILL_NS = NANOSECONDS // 5
 _CLOCK_WENT_BACK_NS = NANOSECONDS
 """States of before are shown again now and then; stamps this far back are those of another clock."""
 
@@ -41,7 +42,7 @@ class PolicyMotion:
         self._clock = node.get_clock() if simulated else Clock(clock_type=ClockType.STEADY_TIME)
         self._modes = Modes(node, self._now_ns, self._changed, self._hold, stoppable=False)
         self._reading: JointReading | None = None
-        self._stamps = StampWatch()
+        self._stamps, self._doubted, self._looked_ns = StampWatch(), False, 0
         self._gate, self._held = "", False
         self._deadline: Any = None
 
@@ -85,7 +86,8 @@ class PolicyMotion:
             BadReadingError: If it is.
         """
         seen = Stamp.SOUND if self._deadline is None else self._stamps.see(reading.stamp_ns)
-        if seen is Stamp.WILD:
+        self._doubted = seen is Stamp.WILD
+        if self._doubted:
             raise BadReadingError(
                 f"a joint state is stamped {reading.stamp_ns / NANOSECONDS:.3f} s, those before it up to "
                 f"{(self._stamps.latest_ns or 0) / NANOSECONDS:.3f} s; it counts if the next one goes on from there"
@@ -113,7 +115,10 @@ class PolicyMotion:
 
     def bad_state(self) -> None:
         """Notes a joint state that cannot be used."""
-        self._update(sample=Sample.BAD)
+        # After this process stood still the first stamp is in doubt, and the second one proves that states came.
+        doubted, self._doubted = self._doubted, False
+        if not doubted:
+            self._update(sample=Sample.BAD)
 
     def not_finite(self) -> None:
         """Notes that the policy had no finite answer."""
@@ -149,16 +154,30 @@ class PolicyMotion:
     def _on_late(self) -> None:
         if not self._node.active:
             return
-        # A process that was busy is late itself: what waits for it came in time.
+        self._take_waiting()
+        if not self._stood_still():
+            self._update()
+
+    def _stood_still(self) -> bool:
+        """Whether nothing here ran for long: then what came meanwhile is still on its way through DDS's own threads."""
+        if self._deadline is None:
+            return False
+        now_ns = self._now_ns()
+        last_ns, self._looked_ns = max(self._looked_ns, self._modes.good_ns), now_ns
+        return now_ns - last_ns > _STOOD_STILL_NS
+
+    def _take_waiting(self) -> None:
+        """A process that was busy is late itself: what waits for it came in time."""
         for message in waiting_messages(self._states):
             self._node.on_state(message)
-        self._update()
 
     def _on_gate(self, status: GateStatus) -> None:
         stopped = status.mode in (GateStatus.FAULT, GateStatus.STOPPED)
         self._gate = f"the command gate lets nothing pass: {status.reason}" if stopped else ""
         if self._node.active:
-            self._update()
+            self._take_waiting()
+            if stopped or not self._stood_still():
+                self._update()
             if stopped:
                 self._node.pairing.distrust()
                 self._end_goal(self._gate)
