@@ -19,12 +19,13 @@ from meta_rl_core.runtime.terms import JointReading
 from pitaya_nodes import convert, qos
 from pitaya_nodes.command_check import Decision, Verdict
 from pitaya_nodes.commanders import Commanders
+from pitaya_nodes.early_command import EarlyCommand
 from pitaya_nodes.gate_settings import SETTINGS, WATCH_PERIOD_S, GateRules, make_rules
 from pitaya_nodes.host_lock import CommanderError, HostLock
 from pitaya_nodes.managed_node import ManagedNode, run
 from pitaya_nodes.modes import Modes
 from pitaya_nodes.polled import PolledStates
-from pitaya_nodes.return_to_start import ReturnToStart
+from pitaya_nodes.return_to_start import ReturnToStart, why_not_now
 
 _WATCHES_PER_LOOK = 5
 """The graph is looked at four times a second, right after a command: that takes so long that one could have to wait."""
@@ -78,7 +79,8 @@ class CommandGate(ManagedNode):
         self._refuse_second()
         self._check, self._safe, self._following = rules.check, rules.safe, rules.following
         self._rules, self._modes.limits = rules, rules.limits
-        self._early: JointReading | None = None
+        self._early = EarlyCommand(self, self._try_early)
+        self.made(self._early.timer, self.destroy_timer)
         self._executed = convert.command_message(rules.check.joints)
         self._forward_outlet = self.outlet(Float64MultiArray, CONTROLLER_TOPIC, qos.CONTROLLER)
         self._executed_outlet = self.outlet(JointCommand, "executed_command", qos.PAIRED)
@@ -102,7 +104,8 @@ class CommandGate(ManagedNode):
             PitayaError: If somebody else commands this robot.
         """
         self._refuse_second()
-        self._early, self._return, self._moving, self._watches = None, None, False, 0
+        self._early.take()
+        self._return, self._moving, self._watches = None, False, 0
         self._commanders.begin()
         self._begin_softly()
 
@@ -131,10 +134,9 @@ class CommandGate(ManagedNode):
         self._fetch_states()
         command = convert.reading_from_command(message)
         if self._check.overtook(command.stamp_ns):
-            # A command may overtake the state it answers: two topics have no common order.
-            self._early = command
+            self._early.keep(command)
             return
-        self._early = None
+        self._early.take()
         self._pass(command)
         if self._watches >= _WATCHES_PER_LOOK:
             self._update_modes(self._look_at_graph())
@@ -193,13 +195,20 @@ class CommandGate(ManagedNode):
         self._executed_outlet.publish(self._executed)
         self._forward_outlet.publish(Float64MultiArray(data=self._executed.position))
 
-    def _watch(self) -> None:
+    def _try_early(self) -> None:
         self._fetch_states()
-        if not self.active:
+        stamp_ns = self._early.stamp_ns
+        if stamp_ns is None or not self.active or self._check.overtook(stamp_ns):
             return
-        if self._early is not None and not self._check.overtook(self._early.stamp_ns):
-            command, self._early = self._early, None
+        command = self._early.take()
+        if command is not None:
             self._pass(command)
+
+    def _watch(self) -> None:
+        if not self.active:
+            self._fetch_states()
+            return
+        self._try_early()
         self._watches += 1
         fault = self._look_at_graph() if self._watches >= _WATCHES_WITHOUT_COMMAND else ""
         self._go_on_returning()
@@ -250,23 +259,13 @@ class CommandGate(ManagedNode):
         return response
 
     def _on_return(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        response.message = self._cannot_return()
+        known = self._rules is not None and self._rules.start_rad is not None
+        response.message = why_not_now(self.active, self._modes.mode, self._modes.reason, known)
         response.success = not response.message
         if response.success and self._rules is not None and self._rules.start_rad is not None:
             self._return = ReturnToStart(self._rules.start_rad, self._safe, self._now_ns())
             response.message = "on the way to the start pose at a quarter of the allowed speed; see ~/status"
         return response
-
-    def _cannot_return(self) -> str:
-        if not self.active:
-            return "the gate is not active; activate it first"
-        if self._modes.mode >= Mode.FAULT:
-            return f"{self._modes.reason}; call ~/clear first"
-        if self._modes.mode is Mode.ACTIVE:
-            return "commands pass; cancel the goal first"
-        if self._rules is None or self._rules.start_rad is None:
-            return "no start pose is known: set the parameter robot"
-        return ""
 
     def _go_on_returning(self) -> None:
         latest = self._check.latest_measured() if self._return is not None else None

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meta_rl_core.runtime.safety_filter import SafetyFilter
+from meta_rl_core.runtime.supervisor import Mode
 
 Array = NDArray[np.float64]
 NANOSECONDS = 1_000_000_000
@@ -60,3 +61,14 @@ class ReturnToStart:
             return None
         self._answered_ns, self._sent_ns = stamp_ns, now_ns
         return self._safe.limit(self._start_rad, measured, share=SPEED_SHARE).command
+
+
+def why_not_now(active: bool, mode: Mode, reason: str, start_known: bool) -> str:
+    """Why a gate cannot move its robot to the start pose at present, or an empty text."""
+    if not active:
+        return "the gate is not active; activate it first"
+    if mode >= Mode.FAULT:
+        return f"{reason}; call ~/clear first"
+    if mode is Mode.ACTIVE:
+        return "commands pass; cancel the goal first"
+    return "" if start_known else "no start pose is known: set the parameter robot"
