@@ -32,11 +32,20 @@ class Driver:
 
     def state(self, position: float = POSE) -> JointState:
         """Publishes a state one second after the last one, and gives it."""
+        message = self.unseen(position)
+        self.show(message)
+        return message
+
+    def unseen(self, position: float = POSE) -> JointState:
+        """The same, but not published yet."""
         self._second += 1
         message = JointState(name=[*FINGERS, VALVE], position=[position] * 10)
         message.header.stamp.sec = self._second
-        self._states.publish(message)
         return message
+
+    def show(self, state: JointState) -> None:
+        """Publishes a state."""
+        self._states.publish(state)
 
     def command(self, state: JointState, **changed: Any) -> JointCommand:
         """Publishes a sound command for that state, changed as told."""
@@ -140,6 +149,29 @@ def test_a_command_for_an_old_or_unknown_state_is_refused(driver: Driver) -> Non
     key = "refused: answers a state that never came"
     probe.until(lambda: probe.diagnosed("/command_gate: joint_command", key))
     assert len(driver.executed) == before
+
+
+def test_a_command_that_overtakes_its_state_passes_when_that_comes(driver: Driver) -> None:
+    state = driver.unseen()
+    driver.command(state)
+    driver.probe.spin(0.05)
+    assert driver.executed[-1].header.stamp != state.header.stamp
+    driver.show(state)
+    driver.probe.until(lambda: driver.executed[-1].header.stamp == state.header.stamp)
+    assert list(driver.executed[-1].position) == [POSE + 0.05] * 9
+
+
+def test_a_command_whose_state_comes_too_late_moves_nothing(driver: Driver) -> None:
+    probe, key = driver.probe, "refused: its state is late"
+    counted = int(probe.diagnosed("/command_gate: joint_command", key) or 0)
+    before = len(driver.executed)
+    state = driver.unseen()
+    driver.command(state)
+    probe.until(lambda: int(probe.diagnosed("/command_gate: joint_command", key) or 0) == counted + 1)
+    driver.show(state)
+    probe.spin(0.3)
+    # What may have come meanwhile is a hold: the measured position.
+    assert all(list(item.position) == [POSE] * 9 for item in driver.executed[before:])
 
 
 def replace_stamp(state: JointState, nanosec: int) -> Any:

@@ -48,7 +48,11 @@ class Decision(NamedTuple):
 
 
 class CommandCheck:
-    """Remembers measured positions by stamp and judges commands that answer them."""
+    """Remembers measured positions by stamp and judges commands that answer them.
+
+    Attributes:
+        oldest_ns: How far a command's state may lie behind the latest one [ns].
+    """
 
     def __init__(self, action: JointPositionAction, oldest_s: float, *, leaps: bool = False) -> None:
         """Takes the limits from the policy's action.
@@ -64,7 +68,7 @@ class CommandCheck:
         self._low, self._high = action.low - _ROUNDING_RAD, action.high + _ROUNDING_RAD
         self._max_step = None if action.max_step is None else action.max_step + _ROUNDING_RAD
         self._action = action
-        self._oldest_ns = round(oldest_s * NANOSECONDS)
+        self.oldest_ns = round(oldest_s * NANOSECONDS)
         self._names = NameMap(action.joints)
         self._measured: OrderedDict[int, Callable[[], JointReading]] = OrderedDict()
         self._latest_ns: int | None = None
@@ -87,7 +91,7 @@ class CommandCheck:
         """
         if not self._leaps and self._stamps.see(stamp_ns) is Stamp.WILD:
             return False
-        if self._latest_ns is not None and self._latest_ns - stamp_ns > self._oldest_ns:
+        if self._latest_ns is not None and self._latest_ns - stamp_ns > self.oldest_ns:
             # The plant's time went back: it was started anew, and stamps of before mean nothing now.
             self._measured.clear()
             self._latest_ns, self._forwarded_ns = None, -1
@@ -121,8 +125,8 @@ class CommandCheck:
         read = self._measured.get(stamp_ns)
         if read is None or latest_ns is None:
             return _no(Verdict.UNKNOWN_STATE, f"no joint state is stamped {stamp_ns / NANOSECONDS:.6f} s")
-        if latest_ns - stamp_ns > self._oldest_ns:
-            age_s, limit_s = (latest_ns - stamp_ns) / NANOSECONDS, self._oldest_ns / NANOSECONDS
+        if latest_ns - stamp_ns > self.oldest_ns:
+            age_s, limit_s = (latest_ns - stamp_ns) / NANOSECONDS, self.oldest_ns / NANOSECONDS
             return _no(Verdict.STALE, f"its state is {age_s:.3f} s behind the latest, allowed {limit_s:g} s")
         if stamp_ns < self._forwarded_ns:
             return _no(Verdict.OUT_OF_ORDER, "a command for a later state was forwarded already")

@@ -79,7 +79,7 @@ class CommandGate(ManagedNode):
         self._refuse_second()
         self._check, self._safe, self._following = rules.check, rules.safe, rules.following
         self._rules, self._modes.limits = rules, rules.limits
-        self._early = EarlyCommand(self, self._try_early)
+        self._early = EarlyCommand(self, self._try_early, rules.check.oldest_ns)
         self.made(self._early.timer, self.destroy_timer)
         self._executed = convert.command_message(rules.check.joints)
         self._forward_outlet = self.outlet(Float64MultiArray, CONTROLLER_TOPIC, qos.CONTROLLER)
@@ -104,7 +104,7 @@ class CommandGate(ManagedNode):
             PitayaError: If somebody else commands this robot.
         """
         self._refuse_second()
-        self._early.take()
+        self._early.forget()
         self._return, self._moving, self._watches = None, False, 0
         self._commanders.begin()
         self._begin_softly()
@@ -134,9 +134,9 @@ class CommandGate(ManagedNode):
         self._fetch_states()
         command = convert.reading_from_command(message)
         if self._check.overtook(command.stamp_ns):
-            self._early.keep(command)
+            self._early.keep(command, self._now_ns())
             return
-        self._early.take()
+        self._early.forget()
         self._pass(command)
         if self._watches >= _WATCHES_PER_LOOK:
             self._update_modes(self._look_at_graph())
@@ -197,11 +197,13 @@ class CommandGate(ManagedNode):
 
     def _try_early(self) -> None:
         self._fetch_states()
-        stamp_ns = self._early.stamp_ns
-        if stamp_ns is None or not self.active or self._check.overtook(stamp_ns):
+        command, late = self._early.command, self._early.late(self._now_ns())
+        if command is None or not (self.active and (late or not self._check.overtook(command.stamp_ns))):
             return
-        command = self._early.take()
-        if command is not None:
+        self._early.forget()
+        if late:
+            self._commands.refuse("its state is late", "the state it answers did not come in time")
+        else:
             self._pass(command)
 
     def _watch(self) -> None:
