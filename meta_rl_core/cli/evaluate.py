@@ -38,6 +38,11 @@ from meta_rl_core.errors import InvalidValueError
     "By default what the bundle offers.",
 )
 @click.option(
+    "--hypotheses-per-episode",
+    type=click.IntRange(1, 16),
+    help="How many hypotheses each of them tries, one after the other. By default what the bundle says.",
+)
+@click.option(
     "--sampling",
     type=click.Choice(["sample", "mean", "prior"]),
     default="sample",
@@ -64,6 +69,7 @@ def evaluate(
     episodes: int,
     exploration_episodes: int,
     exploration: str | None,
+    hypotheses_per_episode: int | None,
     sampling: str,
     ranges: Path | None,
     json_path: Path | None,
@@ -78,7 +84,14 @@ def evaluate(
     from meta_rl_core.runtime.evaluator import Protocol, evaluate_bundle
     from meta_rl_core.runtime.report import report_scores
 
-    protocol = Protocol(episodes, exploration_episodes, sampling, seed, exploration)  # type: ignore[arg-type]
+    protocol = Protocol(
+        episodes,
+        exploration_episodes,
+        sampling,  # type: ignore[arg-type]
+        seed,
+        exploration,  # type: ignore[arg-type]
+        hypotheses_per_episode,
+    )
     policy = load_bundle(bundle)
     family = load_family(policy.manifest.family, from_file=True)
     if ranges is not None:

@@ -44,6 +44,7 @@ class Adapter:
         sampling: Sampling = "sample",
         exploration_episodes: int = 2,
         exploration: Exploration | None = None,
+        hypotheses_per_episode: int | None = None,
     ) -> None:
         """Starts with the prior belief and no episode.
 
@@ -54,6 +55,8 @@ class Adapter:
             exploration_episodes: How many episodes come before the belief is acted on.
             exploration: What those act on: `prior` samples N(0, I), as in the paper; `cover` tries hypotheses that
                 together cover the training tasks. By default `cover` where the bundle holds hypotheses.
+
+            hypotheses_per_episode: How many of those one exploring episode tries; as the bundle says by default.
 
         Raises:
             InvalidValueError: If an option is out of range, or the bundle has no hypotheses to cover with.
@@ -73,7 +76,8 @@ class Adapter:
         self._belief = self._prior()
         self._episodes_begun = self._steps = 0
         self._z: Array | None = None
-        self.exploration, self._tries = _exploration(bundle, exploration, exploration_episodes)
+        each = hypotheses_per_episode or bundle.manifest.hypotheses_per_episode
+        self.exploration, self._tries = _exploration(bundle, exploration, exploration_episodes, each)
 
     @property
     def belief(self) -> TaskBelief:
@@ -239,7 +243,9 @@ class Adapter:
         return numbers
 
 
-def _exploration(bundle: Bundle, asked: Exploration | None, episodes: int) -> tuple[Exploration, Array]:
+def _exploration(
+    bundle: Bundle, asked: Exploration | None, episodes: int, each: int
+) -> tuple[Exploration, Array]:
     """How to explore, and the hypotheses to try, shape (episodes, hypotheses per episode, latent)."""
     known, latent_dim = bundle.hypotheses, bundle.manifest.latent_dim
     none: Array = np.empty((0, 1, latent_dim))
@@ -253,7 +259,8 @@ def _exploration(bundle: Bundle, asked: Exploration | None, episodes: int) -> tu
         return "prior", none
     if asked == "prior":
         return "prior", none
-    each = bundle.manifest.hypotheses_per_episode
+    if not 1 <= each <= MOST_TRIES:
+        raise InvalidValueError(f"hypotheses_per_episode must lie in [1, {MOST_TRIES}], got {each}")
     tries = covering_hypotheses(known, each * min(episodes, MOST_TRIES // each))
     # What one episode tries lies side by side, so that the way from one to the next is short and searched as well.
     return "cover", (tries if each == 1 else along_a_path(tries)).reshape(-1, each, latent_dim)

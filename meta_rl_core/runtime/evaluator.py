@@ -31,6 +31,7 @@ class Protocol:
             every episode on a sample of the prior.
         seed: Decides every start state and every sampled z.
         exploration: What the first episodes act on; None takes what the bundle offers (see `Adapter`).
+        hypotheses_per_episode: How many hypotheses each of them tries; None takes what the bundle says.
     """
 
     episodes: int = 3
@@ -38,6 +39,7 @@ class Protocol:
     sampling: Sampling | Literal["prior"] = "sample"
     seed: int = 0
     exploration: Exploration | None = None
+    hypotheses_per_episode: int | None = None
 
     def __post_init__(self) -> None:
         """Checks that at least one episode follows exploration.
@@ -67,7 +69,14 @@ class Protocol:
         """The adapter that meets one task by this protocol."""
         if self.sampling == "prior":
             return Adapter(bundle, seed, "sample", self.episodes, "prior")
-        return Adapter(bundle, seed, self.sampling, self.exploration_episodes, self.exploration)
+        return Adapter(
+            bundle,
+            seed,
+            self.sampling,
+            self.exploration_episodes,
+            self.exploration,
+            self.hypotheses_per_episode,
+        )
 
 
 @dataclass(frozen=True, eq=False)

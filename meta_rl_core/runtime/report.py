@@ -43,7 +43,7 @@ def report_scores(bundle: Bundle, result: EvaluationResult, protocol: Protocol) 
         "episodes": protocol.episodes,
         "exploration_episodes": protocol.unadapted_episodes,
         "exploration": _exploration(bundle, protocol),
-        "hypotheses_per_episode": bundle.manifest.hypotheses_per_episode,
+        "hypotheses_per_episode": protocol.hypotheses_per_episode or bundle.manifest.hypotheses_per_episode,
         "sampling": protocol.sampling,
         "seed": protocol.seed,
         "env_steps": result.env_steps,

@@ -211,3 +211,13 @@ def test_a_bundle_that_tries_too_many_or_none_in_an_episode_is_refused(tmp_path:
     fields, weights, golden = random_parts(hypotheses=np.zeros((4, 5)))
     with pytest.raises(BundleError, match="hypotheses_per_episode"):
         write_bundle(tmp_path / "policy", {**fields, "hypotheses_per_episode": count}, weights, golden)
+
+
+def test_how_many_an_episode_tries_can_be_asked_for_instead(trying_two: Bundle) -> None:
+    horizon = trying_two.manifest.horizon
+    for each in (1, 3):
+        adapter = Adapter(trying_two, seed=0, hypotheses_per_episode=each)
+        adapter.begin_episode()
+        assert len(set(tried(adapter, horizon))) == each
+    with pytest.raises(InvalidValueError, match=r"hypotheses_per_episode must lie in \[1, 64\], got 65"):
+        Adapter(trying_two, seed=0, hypotheses_per_episode=65)

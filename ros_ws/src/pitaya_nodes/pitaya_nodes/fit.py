@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
@@ -28,32 +28,39 @@ def misfits(node: Node) -> list[str]:
     DDS says nothing to a reader that asks for more than is offered: it just hears nothing. What is asked here first,
     how many are matched and how many there are, costs microseconds; the graph is searched only where they differ.
     """
-    found = []
-    for topic, readers in _by_topic(node.subscriptions).items():
-        if _matched(readers, "get_publisher_count") < node.count_publishers(topic):
-            offers = node.get_publishers_info_by_topic(topic)
-            found += [
-                _sentence(topic, "is published by", offer, reason)
-                for offer in offers
-                if (
-                    reason := _why_none(
-                        qos_check_compatible(offer.qos_profile, own.qos_profile) for own in readers
-                    )
-                )
-            ]
-    for topic, writers in _by_topic(node.publishers).items():
-        if _matched(writers, "get_subscription_count") < node.count_subscribers(topic):
-            wishes = node.get_subscriptions_info_by_topic(topic)
-            found += [
-                _sentence(topic, "is read by", wish, reason)
-                for wish in wishes
-                if (
-                    reason := _why_none(
-                        qos_check_compatible(own.qos_profile, wish.qos_profile) for own in writers
-                    )
-                )
-            ]
-    return found
+    offers = _unheard(
+        node.subscriptions,
+        "get_publisher_count",
+        node.count_publishers,
+        node.get_publishers_info_by_topic,
+        lambda own, offer: qos_check_compatible(offer, own),
+    )
+    wishes = _unheard(
+        node.publishers,
+        "get_subscription_count",
+        node.count_subscribers,
+        node.get_subscriptions_info_by_topic,
+        qos_check_compatible,
+    )
+    return [_sentence("is published by", *found) for found in offers] + [
+        _sentence("is read by", *found) for found in wishes
+    ]
+
+
+def _unheard(
+    endpoints: Iterable[Any],
+    matched: str,
+    there: Callable[[str], int],
+    search: Callable[[str], list[Any]],
+    check: Callable[[Any, Any], tuple[Any, str]],
+) -> Iterator[tuple[str, Any, str]]:
+    """Topic, endpoint of another node and reason, for each one on the other side that fits none of `endpoints`."""
+    for topic, own in _by_topic(endpoints).items():
+        if max(int(getattr(endpoint, matched)()) for endpoint in own) >= there(topic):
+            continue
+        for other in search(topic):
+            if reason := _why_none(check(mine.qos_profile, other.qos_profile) for mine in own):
+                yield topic, other, reason
 
 
 def _by_topic(endpoints: Iterable[Any]) -> dict[str, list[Any]]:
@@ -61,11 +68,6 @@ def _by_topic(endpoints: Iterable[Any]) -> dict[str, list[Any]]:
     for endpoint in endpoints:
         topics.setdefault(endpoint.topic_name, []).append(endpoint)
     return topics
-
-
-def _matched(endpoints: Iterable[Any], how: str) -> int:
-    """How many endpoints of others the best connected one of these is matched with."""
-    return max(int(getattr(endpoint, how)()) for endpoint in endpoints)
 
 
 def _why_none(checks: Iterable[tuple[Any, str]]) -> str:
@@ -78,6 +80,6 @@ def _why_none(checks: Iterable[tuple[Any, str]]) -> str:
     return reasons[0] if reasons else ""
 
 
-def _sentence(topic: str, relation: str, info: Any, reason: str) -> str:
+def _sentence(relation: str, topic: str, info: Any, reason: str) -> str:
     name = f"{info.node_namespace.rstrip('/')}/{info.node_name}"
     return f"{topic} {relation} {name} and no message passes: {reason}"
