@@ -23,7 +23,7 @@ from meta_rl_core.pearl.config import PearlConfig
 from meta_rl_core.pearl.learner import Learner
 from meta_rl_core.pearl.replay import TaskReplay
 
-VERSION = 1
+VERSION = 2
 MAY_CHANGE = ("iterations", "environment_steps")
 """How long a run goes on may change when it is resumed."""
 AVERAGED = "averaged."
@@ -110,7 +110,9 @@ def _restore(learner: Learner, state: dict[str, Any], directory: Path) -> dict[s
 def _check_origin(learner: Learner, state: Any, directory: Path) -> None:
     """Refuses what another build, family or command made, before anything large is read."""
     version = state.get("version") if isinstance(state, dict) else None
-    if version != VERSION:
+    # Version 1 kept places in the replay, which are serial numbers as long as the replay has not gone round.
+    once_round = version == 1 and state["replay_total"] <= learner.config.replay_capacity
+    if version != VERSION and not once_round:
         raise CheckpointError(
             f"{directory} has version {version!r}, this build reads version {VERSION}; resume it with the Pitaya that "
             "wrote it, or start anew with another --out"

@@ -196,10 +196,9 @@ class PearlConfig:
         ):
             if not low < getattr(self, name) <= high:
                 raise InvalidValueError(f"{name} must lie in ({low}, {high}], got {getattr(self, name)}")
-        if self.distillation_updates and not (self.relabel and self.privileged_share):
+        if self.distillation_updates and not self.privileged_share:
             raise InvalidValueError(
-                "distillation needs a teacher that is told the task and contexts of any task; set privileged_share and "
-                "relabel, or distillation_updates=0"
+                "distillation needs a teacher that is told the task; set privileged_share, or distillation_updates=0"
             )
         if not 0.0 <= self.privileged_share <= 1.0:
             raise InvalidValueError(f"privileged_share must lie in [0, 1], got {self.privileged_share}")

@@ -19,7 +19,6 @@ from meta_rl_core.networks.critic import polyak_update
 from meta_rl_core.networks.encoder import kl_to_standard_normal
 from meta_rl_core.pearl.agent import Agent
 from meta_rl_core.pearl.learner import Learner
-from meta_rl_core.pearl.visits import RelabelledReplay
 
 AVERAGING_RATE = 0.005
 CONTEXT_SCALES = (0.5, 1.0, 2.0)
@@ -30,10 +29,9 @@ LEAST_VARIANCE = 1e-4
 class Distillation:
     """Teacher, student and the student's running average, which leaves training."""
 
-    def __init__(self, learner: Learner, replay: RelabelledReplay) -> None:
+    def __init__(self, learner: Learner) -> None:
         """Starts from the averaged agent of a run that had an embedding of tasks."""
         self.learner = learner
-        self.replay = replay
         self.teacher = learner.averaged
         self.student = copy.deepcopy(self.teacher).requires_grad_(True)
         self.averaged = copy.deepcopy(self.teacher)
@@ -52,12 +50,11 @@ class Distillation:
         """
         learner, config = self.learner, self.learner.config
         size = round(config.context_size * float(learner.generator.choice(CONTEXT_SCALES)))
-        drawn = self.replay.draw_contexts(config.meta_batch, size, len(learner.tasks), learner.generator)
-        features = learner.task_features[torch.from_numpy(drawn.tasks)].to(learner.device)
-        rows = self.replay.draw_rl((config.meta_batch, config.batch_size), learner.generator)
-        observation = self.replay.store.columns["observation"][rows]
-        context = learner.encode(drawn.rows, drawn.tasks)
-        losses = self.losses(context, features, observation, learner.episode_starts(drawn.rows))
+        tasks, rows = learner.draw_contexts(size)
+        features = learner.task_features[torch.from_numpy(tasks)].to(learner.device)
+        observation = learner.draw_transitions(tasks)["observation"]
+        context = learner.encode(rows, tasks)
+        losses = self.losses(context, features, observation, learner.episode_starts(rows))
         self._set_learning_rate()
         self.optimiser.zero_grad(set_to_none=True)
         loss = losses["imitation_loss"] + losses["embedding_loss"]

@@ -190,22 +190,11 @@ class Learner:
     def make_batch(self) -> Batch:
         """Draws tasks, their contexts and, independently, their RL transitions."""
         config, early, early_starts = self.config, None, None
-        if isinstance(self.replay, RelabelledReplay):
-            drawn = self._draw_contexts(self.replay)
-            tasks, context_rows = drawn.tasks, drawn.rows
-            rl_rows = self.replay.draw_rl((config.meta_batch, config.batch_size), self.generator)
-            if config.early_context_weight > 0.0:
-                early_rows = self.replay.draw_early(config.meta_batch, config.context_size, self.generator)
-                early, early_starts = self.encode(early_rows, tasks), self.episode_starts(early_rows)
-        else:
-            tasks = self.generator.integers(len(self.tasks), size=config.meta_batch)
-            context_rows = self.replay.sample_context(tasks, config.context_size, self.generator)
-            rl_rows = self.replay.sample_rl(tasks, config.batch_size, self.generator)
-        transitions = self._transitions(rl_rows, tasks)
-        if config.goal_relabel_share > 0.0:
-            transitions = relabel_goals(
-                self.family, transitions, self.tasks[tasks], config.goal_relabel_share, self.generator
-            )
+        tasks, context_rows = self.draw_contexts(config.context_size)
+        transitions = self.draw_transitions(tasks)
+        if isinstance(self.replay, RelabelledReplay) and config.early_context_weight > 0.0:
+            early_rows = self.replay.draw_early(config.meta_batch, config.context_size, self.generator)
+            early, early_starts = self.encode(early_rows, tasks), self.episode_starts(early_rows)
         del transitions["signals"], transitions["sparse_reward"]
         context = self.encode(context_rows, tasks)
         known_z = None
@@ -222,6 +211,26 @@ class Learner:
             context_starts=self.episode_starts(context_rows),
             early_starts=early_starts,
         )
+
+    def draw_contexts(self, size: int) -> tuple[Index, torch.Tensor]:
+        """A meta-batch of training tasks (T,) and replay rows (T, size) that are context of them."""
+        config = self.config
+        if isinstance(self.replay, TaskReplay):
+            tasks = self.generator.integers(len(self.tasks), size=config.meta_batch)
+            return tasks, self.replay.sample_context(tasks, size, self.generator)
+        drawn = self._draw_rewarded(self.replay, size)
+        return drawn.tasks, drawn.rows
+
+    def draw_transitions(self, tasks: Index) -> dict[str, torch.Tensor]:
+        """Transitions (T, B, ...) for `tasks` (T,) with their rewards, some under another goal where one is visible."""
+        shape = (len(tasks), self.config.batch_size)
+        if isinstance(self.replay, RelabelledReplay):
+            return self._transitions(self.replay.draw_rl(shape, self.generator), tasks)
+        transitions = self._transitions(self.replay.sample_rl(tasks, shape[1], self.generator), tasks)
+        share = self.config.goal_relabel_share
+        if share == 0.0:
+            return transitions
+        return relabel_goals(self.family, transitions, self.tasks[tasks], share, self.generator)
 
     def episode_starts(self, rows: torch.Tensor) -> torch.Tensor | None:
         """Where episodes begin in contexts of replay rows (T, C), the first row included; None if nobody asks."""
@@ -242,18 +251,16 @@ class Learner:
             context["next_observation"],
         )
 
-    def _draw_contexts(self, replay: RelabelledReplay) -> ContextDraw:
-        """Contexts of one batch; a configured share of them is made sure to hold sparse reward.
+    def _draw_rewarded(self, replay: RelabelledReplay, size: int) -> ContextDraw:
+        """Contexts of `size` transitions for one batch; a configured share of them is made sure to hold sparse reward.
 
         Without that a sparse reward hardly ever enters a context. Contexts that say nothing all look like the
         prior, and the actor would learn to act on every prior sample as a compromise between all tasks.
         """
         config, known = self.config, len(self.tasks)
         if config.rewarded_context_share == 0.0:
-            return replay.draw_contexts(config.meta_batch, config.context_size, known, self.generator)
-        drawn = replay.draw_contexts(
-            OVERSAMPLING * config.meta_batch, config.context_size, known, self.generator
-        )
+            return replay.draw_contexts(config.meta_batch, size, known, self.generator)
+        drawn = replay.draw_contexts(OVERSAMPLING * config.meta_batch, size, known, self.generator)
         candidates = self.generator.integers(known, size=(len(drawn.tasks), CANDIDATE_TASKS))
         candidates[~drawn.relabelled] = drawn.tasks[~drawn.relabelled, None]
         columns = self.replay.store.columns

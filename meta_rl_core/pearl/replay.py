@@ -4,6 +4,9 @@
 Two ways to draw from it. `TaskReplay` keeps the paper's books: an RL set per task that is never cleared and a
 context set per task that is cleared whenever the task is visited again. `RelabelledReplay` keeps none: every
 transition serves every task, its reward recomputed from the measured signals.
+
+Books hold serial numbers, counted from the first transition ever stored: a place in the ring is used again and again,
+and a book that held places would come to hold other tasks' transitions once the ring has gone round.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from meta_rl_core.errors import InvalidValueError
 from meta_rl_core.pearl.episodes import Episodes
 from meta_rl_core.pearl.sequences import draw_places, draw_stretch
 from meta_rl_core.tasks import FamilySpec
@@ -47,11 +51,11 @@ class TransitionStore:
         """Stores every valid transition, world by world, in order.
 
         Returns:
-            Where each stands, flattened over (world, step) of the valid ones.
+            Their serial numbers, flattened over (world, step) of the valid ones.
         """
         valid = episodes.valid
-        count = int(valid.sum())
-        positions = (self.total + np.arange(count)) % self.capacity
+        serials = self.total + np.arange(int(valid.sum()))
+        positions = serials % self.capacity
         rows = torch.from_numpy(positions).to(self.device)
         for name, column in self.columns.items():
             values = np.asarray(getattr(episodes, name)[valid], dtype=np.float32)
@@ -59,9 +63,18 @@ class TransitionStore:
         first = np.zeros_like(valid)
         first[:, 0] = True
         self.first_step[positions] = first[valid]
-        self.total += count
+        self.total += len(serials)
         self.size = min(self.capacity, self.total)
-        return positions
+        return serials
+
+    @property
+    def oldest(self) -> int:
+        """Serial number of the oldest transition that is still held."""
+        return max(0, self.total - self.capacity)
+
+    def held(self, serials: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Those of ascending serial numbers whose transitions have not been overwritten."""
+        return serials[np.searchsorted(serials, self.oldest) :]
 
     def gather(self, rows: Tensor) -> dict[str, Tensor]:
         """Transitions at `rows` of any shape; one gather for all tasks."""
@@ -71,10 +84,11 @@ class TransitionStore:
     def draw(
         self, pool: NDArray[np.int64], size: int, generator: np.random.Generator, *, in_order: bool
     ) -> NDArray[np.int64]:
-        """A context of `size` rows out of `pool`, in order of time or each drawn on its own, shape (size,)."""
+        """`size` rows out of the serial numbers `pool`, in order of time or each drawn on its own, shape (size,)."""
+        rows = pool % self.capacity
         if in_order:
-            return pool[draw_stretch(self.first_step[pool], size, generator)]
-        return pool[draw_places(len(pool), size, generator)]
+            return rows[draw_stretch(self.first_step[rows], size, generator)]
+        return rows[draw_places(len(rows), size, generator)]
 
     def state(self) -> dict[str, Tensor]:
         """Filled part of every column, for checkpoints."""
@@ -108,7 +122,9 @@ class TaskReplay:
         self.store = TransitionStore(spec, capacity, device)
         self.in_order = in_order
         self.rl_rows: list[NDArray[np.int64]] = [np.empty(0, np.int64) for _ in range(tasks)]
+        """Serial numbers of each task's RL set, ascending."""
         self.context_rows: list[NDArray[np.int64]] = [np.empty(0, np.int64) for _ in range(tasks)]
+        """Serial numbers of each task's context set, ascending."""
 
     def clear_context(self, task: int) -> None:
         """Forgets the context of `task`; its RL set stays."""
@@ -116,10 +132,10 @@ class TaskReplay:
 
     def add(self, episodes: Episodes, tasks: NDArray[np.int64], *, to_context: bool) -> None:
         """Stores episodes of `tasks` (N,); always in the RL sets, by option in the context sets."""
-        positions = self.store.append(episodes)
+        serials = self.store.append(episodes)
         ends = np.cumsum(episodes.valid.sum(axis=1))
-        for task, rows in zip(tasks, np.split(positions, ends[:-1]), strict=True):
-            self.rl_rows[task] = np.concatenate([self.rl_rows[task], rows])[-self.store.capacity :]
+        for task, rows in zip(tasks, np.split(serials, ends[:-1]), strict=True):
+            self.rl_rows[task] = self.store.held(np.concatenate([self.rl_rows[task], rows]))
             if to_context:
                 self.context_rows[task] = np.concatenate([self.context_rows[task], rows])
 
@@ -140,5 +156,13 @@ class TaskReplay:
         *,
         in_order: bool,
     ) -> Tensor:
-        drawn = [self.store.draw(sets[task], count, generator, in_order=in_order) for task in tasks]
+        drawn = []
+        for task in tasks:
+            pool = self.store.held(sets[task])
+            if not len(pool):
+                raise InvalidValueError(
+                    f"nothing of task {task} is left in the replay, which holds {self.store.capacity} transitions; set "
+                    "replay_capacity so large that it holds the last visits of every training task"
+                )
+            drawn.append(self.store.draw(pool, count, generator, in_order=in_order))
         return torch.from_numpy(np.stack(drawn))

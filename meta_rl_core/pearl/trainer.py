@@ -24,7 +24,6 @@ from meta_rl_core.pearl.family_check import check_family
 from meta_rl_core.pearl.learner import Learner
 from meta_rl_core.pearl.logs import RunLog, pace_line, progress_bar
 from meta_rl_core.pearl.rollout import Explorer
-from meta_rl_core.pearl.visits import RelabelledReplay
 from meta_rl_core.tasks import TaskFamily
 
 EVALUATION_STREAM = 0x5EED
@@ -147,8 +146,7 @@ class Trainer:
     def _distil(self) -> str:
         """The last phase; interrupted, it begins anew from the checkpoint before it."""
         learner = self.learner
-        assert isinstance(learner.replay, RelabelledReplay), "the configuration asks for relabelling"
-        distillation = Distillation(learner, learner.replay)
+        distillation = Distillation(learner)
         losses: dict[str, torch.Tensor] = {}
         for _ in range(self.config.distillation_updates):
             losses = distillation.step()

@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from meta_rl_core.errors import InvalidValueError
 from meta_rl_core.pearl.episodes import Episodes
 from meta_rl_core.pearl.replay import TransitionStore
 from meta_rl_core.tasks import FamilySpec
@@ -51,21 +52,39 @@ class RelabelledReplay:
         self.in_order = in_order
         self.tasks: list[int] = []
         self.episodes: list[list[Index]] = []
+        """Serial numbers, visit by visit and episode by episode."""
         self.prior_counts: list[int] = []
 
     def add_visits(self, episodes: list[Episodes], tasks: Index, prior_episodes: int) -> None:
         """Stores the episodes of N worlds, in the order lived; the first `prior_episodes` acted on prior z."""
-        rows: list[list[Index]] = [[] for _ in tasks]
+        serials: list[list[Index]] = [[] for _ in tasks]
         for episode in episodes:
-            positions = self.store.append(episode)
+            stored = self.store.append(episode)
             ends = np.cumsum(episode.valid.sum(axis=1))
-            for world, part in enumerate(np.split(positions, ends[:-1])):
-                rows[world].append(part)
+            for world, part in enumerate(np.split(stored, ends[:-1])):
+                serials[world].append(part)
         self.tasks.extend(int(task) for task in tasks)
-        self.episodes.extend(rows)
+        self.episodes.extend(serials)
         self.prior_counts.extend([prior_episodes] * len(tasks))
         for kept in (self.tasks, self.episodes, self.prior_counts):
             del kept[: -self.window]
+        self._drop_overwritten()
+
+    def _drop_overwritten(self) -> None:
+        """A visit goes as soon as its first transition does.
+
+        Raises:
+            InvalidValueError: If the replay cannot hold even one.
+        """
+        begins = [next(int(part[0]) for part in visit if len(part)) for visit in self.episodes]
+        gone = int(np.searchsorted(begins, self.store.oldest))
+        for kept in (self.tasks, self.episodes, self.prior_counts):
+            del kept[:gone]
+        if not self.tasks:
+            raise InvalidValueError(
+                f"replay_capacity {self.store.capacity} is less than one iteration collects; set it several times as "
+                "large"
+            )
 
     def draw_contexts(
         self, count: int, size: int, training_tasks: int, generator: np.random.Generator

@@ -100,6 +100,15 @@ class DClawDynamicsFamily(TaskFamily):
         """Fresh tasks, shape (count, 5)."""
         return self._tasks.sample(count, generator)
 
+    def task_features(self, tasks: Array) -> Array:
+        """The body alone, standardised by the training bodies, shape (n, 4): what is visible need not be in z.
+
+        Of the servo gain its logarithm, since a servo twice as stiff feels the same step away wherever one starts.
+        """
+        known = _body(self._tasks.training())
+        spread = known.std(axis=0)
+        return (_body(tasks) - known.mean(axis=0)) / np.where(spread > 0.0, spread, 1.0)
+
     def narrowed(self, path: Path) -> DClawDynamicsFamily:
         """The family with bodies drawn from the ranges that `pitaya identify` wrote.
 
@@ -115,6 +124,11 @@ class DClawDynamicsFamily(TaskFamily):
     def make_worlds(self, count: int, threads: int | None = None) -> DClawDynamicsWorlds:
         """Worlds that step together on `threads` threads (default: one per CPU)."""
         return DClawDynamicsWorlds(count, threads)
+
+
+def _body(tasks: Array) -> Array:
+    """What is hidden of tasks (n, 5), shape (n, 4), with the logarithm of the servo gain."""
+    return np.column_stack([np.log(tasks[:, 1]), tasks[:, 2:]])
 
 
 def make_dclaw_turn_dynamics() -> DClawDynamicsFamily:

@@ -14,7 +14,6 @@ from meta_rl_core.pearl.config import PearlConfig
 from meta_rl_core.pearl.distillation import Distillation
 from meta_rl_core.pearl.learner import Learner
 from meta_rl_core.pearl.trainer import Trainer
-from meta_rl_core.pearl.visits import RelabelledReplay
 from tests.helpers.small_runs import RELABELLED, small_config
 from tests.helpers.toy_family import LineFamily
 
@@ -30,21 +29,21 @@ def make_config(**settings: object) -> PearlConfig:
     return small_config(**{**values, **settings})
 
 
-def make_distillation() -> Distillation:
-    learner = Learner(LineFamily(), make_config())
+def make_distillation(**settings: object) -> Distillation:
+    learner = Learner(LineFamily(), make_config(**settings))
     learner.collect_initial()
-    assert isinstance(learner.replay, RelabelledReplay)
     with torch.no_grad():
         # A teacher with something to teach: its action depends on the task it is told.
         for agent in (learner.averaged,):
             assert agent.embedding is not None
             agent.embedding.network.layers[-1].weight.normal_(generator=torch.Generator().manual_seed(0))
             agent.actor.network.layers[-1].weight.normal_(generator=torch.Generator().manual_seed(1))
-    return Distillation(learner, learner.replay)
+    return Distillation(learner)
 
 
-def test_the_student_comes_to_act_as_the_teacher_and_the_teacher_stays_as_it_was() -> None:
-    distillation = make_distillation()
+@pytest.mark.parametrize("relabel", [True, False])
+def test_the_student_comes_to_act_as_the_teacher_and_the_teacher_stays_as_it_was(relabel: bool) -> None:
+    distillation = make_distillation(relabel=relabel)
     taught = [parameter.clone() for parameter in distillation.teacher.parameters()]
     losses = [float(distillation.step()["imitation_loss"]) for _ in range(200)]
     assert sum(losses[-20:]) < 0.5 * sum(losses[:20])
@@ -54,10 +53,10 @@ def test_the_student_comes_to_act_as_the_teacher_and_the_teacher_stays_as_it_was
 def test_imitation_teaches_encoder_and_actor_but_not_the_embedding() -> None:
     distillation = make_distillation()
     learner = distillation.learner
-    drawn = distillation.replay.draw_contexts(3, 6, len(learner.tasks), learner.generator)
+    tasks, rows = learner.draw_contexts(6)
     losses = distillation.losses(
-        learner.encode(drawn.rows, drawn.tasks),
-        learner.task_features[torch.from_numpy(drawn.tasks)],
+        learner.encode(rows, tasks),
+        learner.task_features[torch.from_numpy(tasks)],
         torch.zeros(3, 5, 1),
     )
     losses["imitation_loss"].backward(retain_graph=True)
@@ -97,8 +96,6 @@ def test_a_run_ends_with_it_once_and_keeps_what_it_made(tmp_path: Path, recurren
         assert len(list(csv.DictReader(file))) == 3
 
 
-def test_without_a_teacher_or_relabelling_there_is_nothing_to_distil() -> None:
+def test_without_a_teacher_there_is_nothing_to_distil() -> None:
     with pytest.raises(InvalidValueError, match="needs a teacher"):
         make_config(privileged_share=0.0)
-    with pytest.raises(InvalidValueError, match="needs a teacher"):
-        make_config(relabel=False)
