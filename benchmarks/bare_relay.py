@@ -17,6 +17,7 @@ from rclpy.node import Node
 from sensor_msgs.msg import JointState
 
 from pitaya_nodes import qos
+from pitaya_nodes.realtime import take_priority
 
 COMMANDED = 9
 
@@ -47,9 +48,10 @@ class BareRelay(Node):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point."""
-    kind, source, target = sys.argv[1:] if arguments is None else arguments
+    kind, source, target, realtime_priority = sys.argv[1:] if arguments is None else arguments
     rclpy.init()
     node = BareRelay(kind, source, target)
+    take_priority(int(realtime_priority))
     try:
         rclpy.spin(node)
     except (KeyboardInterrupt, ExternalShutdownException):

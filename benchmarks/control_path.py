@@ -26,7 +26,6 @@ from pitaya_msgs.msg import JointCommand, StampedReward
 from pitaya_msgs.srv import ResetPlant
 from rclpy.action import ActionClient
 from rclpy.context import Context
-from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from sensor_msgs.msg import JointState
 
@@ -36,8 +35,10 @@ from meta_rl_core.bundle.manifest import GOLDEN_FILE, MANIFEST_FILE, WEIGHTS_FIL
 from pitaya_nodes import convert, qos
 from pitaya_nodes.adapt_client import ros_context
 from pitaya_nodes.bringup import NodeSpec
+from pitaya_nodes.direct_executor import DirectExecutor
 from pitaya_nodes.domain import ReservedDomain
 from pitaya_nodes.processes import Child, ProcessGroup
+from pitaya_nodes.realtime import take_priority
 
 RATE_HZ = 100.0
 PATIENCE_S = 60.0
@@ -56,12 +57,14 @@ class Setting:
         block_messages: Messages per block.
         warm_up_messages: Messages that are not measured.
         journal: Whether the policy node keeps its journal, as it does when brought up.
+        realtime_priority: That of all processes of both chains under SCHED_FIFO; 0 for ordinary ones.
     """
 
     blocks: int = 32
     block_messages: int = 100
     warm_up_messages: int = 100
     journal: bool = True
+    realtime_priority: int = 0
 
 
 class Driver(Node):
@@ -89,15 +92,15 @@ class Driver(Node):
         self._reward = self.create_publisher(StampedReward, "reward", qos.PAIRED)
         self.create_service(ResetPlant, "reset_plant", self._on_reset)
         self.adapt = ActionClient(self, Adapt, "policy_node/adapt")
-        self._spinner = SingleThreadedExecutor(context=context)
+        self._spinner = DirectExecutor(context=context)
         self._spinner.add_node(self)
 
     def publish(self, chain: str) -> None:
         """Sends one state into a chain."""
         now_ns = time.monotonic_ns()
         self._state.header.stamp = convert.time_message(now_ns)
-        # Something must change, as on a robot.
-        self._state.position = array("d", [1e-3 * (now_ns % 97)] * len(self._state.name))
+        # Something must change, as on a robot, but no further than what the gate takes for a robot that follows.
+        self._state.position = array("d", [1e-4 * (now_ns % 97)] * len(self._state.name))
         self.sent[chain][now_ns] = now_ns
         self._outlets[chain].publish(self._state)
 
@@ -168,24 +171,26 @@ def measure(setting: Setting, bundle: Path) -> dict[str, Any]:
         environment = {"ROS_DOMAIN_ID": str(domain.number), "ROS_LOG_DIR": folder}
         try:
             with ProcessGroup(environment, Path(folder)) as group:
-                _start(group, fast, str(Path(folder, "journal")) if setting.journal else "")
+                _start(group, fast, str(Path(folder, "journal")) if setting.journal else "", setting)
                 with ros_context(domain.number) as context:
                     driver = Driver(context, load_bundle(fast).robot.joint_names)
+                    take_priority(setting.realtime_priority)
                     return _measure(setting, driver, group)
         finally:
             domain.close()
 
 
-def _start(group: ProcessGroup, bundle: Path, journal: str) -> None:
+def _start(group: ProcessGroup, bundle: Path, journal: str, setting: Setting) -> None:
     # While one chain is measured the other one rests for longer than a robot may: nothing must count as late.
-    common = {"bundle": str(bundle), "lock_step": True}
+    common = {"bundle": str(bundle), "lock_step": True, "realtime_priority": setting.realtime_priority}
     managed = {"command_gate": common, "policy_node": {**common, "journal": journal}}
     for name, given in managed.items():
         group.start(NodeSpec(name, "pitaya_nodes", name, parameters=given))
     (states, executed), between = _TOPICS[_BARE], "bare/command"
     relays = {"bare_policy": ("state", states, between), "bare_gate": ("command", between, executed)}
     for name, arguments in relays.items():
-        group.start_command(name, [sys.executable, "-m", "benchmarks.bare_relay", *arguments])
+        relay = [*arguments, str(setting.realtime_priority)]
+        group.start_command(name, [sys.executable, "-m", "benchmarks.bare_relay", *relay])
     parameters = {"nodes": list(managed)}
     manager = group.start(
         NodeSpec("lifecycle_manager", "pitaya_nodes", "lifecycle_manager", parameters=parameters)
@@ -227,6 +232,7 @@ def summarize(driver: Driver, setting: Setting, cpu_s: dict[str, float]) -> dict
     return {
         "benchmark": "control_path",
         "journal": setting.journal,
+        "realtime_priority": setting.realtime_priority,
         "rate_hz": RATE_HZ,
         "messages": len(driver.sent[_POLICY]),
         "blocks": setting.blocks,
@@ -275,8 +281,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--bundle", type=Path, default=Path("policies/dclaw-turn"), help="policy bundle")
     parser.add_argument("--no-journal", action="store_true", help="without the policy node's journal")
     parser.add_argument("--blocks", type=int, default=Setting.blocks, help="blocks of 100 messages per chain")
+    parser.add_argument("--realtime-priority", type=int, default=0, help="of all processes, under SCHED_FIFO")
     options = parser.parse_args(arguments)
-    results = measure(Setting(blocks=options.blocks, journal=not options.no_journal), options.bundle)
+    setting = Setting(
+        blocks=options.blocks,
+        journal=not options.no_journal,
+        realtime_priority=options.realtime_priority,
+    )
+    results = measure(setting, options.bundle)
     write_report(options.json, results)
     keys = (
         "median_ratio",

@@ -6,11 +6,14 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from meta_rl_core.errors import InvalidValueError
+
+if TYPE_CHECKING:
+    from meta_rl_core.runtime.evaluator import Protocol
 
 
 @click.command()
@@ -76,13 +79,13 @@ def evaluate(
 ) -> None:
     """Let the policy in BUNDLE adapt to held-out tasks of its family, by the paper's protocol.
 
+    A training run's folder in place of a bundle is scored by the networks in training: for controls and recurrent
+    encoders, which no bundle holds.
+
     Each task is met afresh: some episodes explore with a z sampled from the prior, later ones act on the
     posterior given everything seen. The last episode is the score.
     """
-    from meta_rl_core.bundle import load_bundle
-    from meta_rl_core.registry import load_family
-    from meta_rl_core.runtime.evaluator import Protocol, evaluate_bundle
-    from meta_rl_core.runtime.report import report_scores
+    from meta_rl_core.runtime.evaluator import Protocol
 
     protocol = Protocol(
         episodes,
@@ -92,16 +95,34 @@ def evaluate(
         exploration,  # type: ignore[arg-type]
         hypotheses_per_episode,
     )
-    policy = load_bundle(bundle)
-    family = load_family(policy.manifest.family, from_file=True)
-    if ranges is not None:
-        family = family.narrowed(ranges)
     started = time.monotonic()
-    result = evaluate_bundle(policy, family, family.heldout_tasks(tasks, seed), protocol)
-    scores = {**report_scores(policy, result, protocol), "wall_s": time.monotonic() - started}
+    scores = _scores(bundle, tasks, protocol, ranges)
+    scores["wall_s"] = time.monotonic() - started
     if json_path is not None:
         _write_json(json_path, scores)
     _print_table(scores)
+
+
+def _scores(path: Path, tasks: int, protocol: Protocol, ranges: Path | None) -> dict[str, Any]:
+    if (path / "config.yaml").is_file():
+        from meta_rl_core.pearl.run_scores import score_run
+
+        if ranges is not None:
+            raise InvalidValueError(
+                "--ranges belongs to a bundle; the tasks of a run are those of its family"
+            )
+        return score_run(path, tasks, protocol)
+    from meta_rl_core.bundle import load_bundle
+    from meta_rl_core.registry import load_family
+    from meta_rl_core.runtime.evaluator import evaluate_bundle
+    from meta_rl_core.runtime.report import report_scores
+
+    policy = load_bundle(path)
+    family = load_family(policy.manifest.family, from_file=True)
+    if ranges is not None:
+        family = family.narrowed(ranges)
+    result = evaluate_bundle(policy, family, family.heldout_tasks(tasks, protocol.seed), protocol)
+    return report_scores(policy, result, protocol)
 
 
 def _write_json(path: Path, scores: dict[str, Any]) -> None:
@@ -122,7 +143,8 @@ def _print_table(scores: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    title = f"{scores['bundle']}: {scores['tasks']} held-out tasks of {scores['family']}"
+    name = scores.get("bundle") or scores["run"]
+    title = f"{name}: {scores['tasks']} held-out tasks of {scores['family']}"
     table = Table(title=title, box=SIMPLE_HEAD, padding=(0, 1))
     for heading in ("episode", "z from"):
         table.add_column(heading, no_wrap=True)
@@ -143,8 +165,11 @@ def _print_table(scores: dict[str, Any]) -> None:
     belief = "no adaptation" if scores["sampling"] == "prior" else f"posterior {scores['sampling']}"
     console.print(table)
     console.print("return, sparse: mean ± std over tasks; error: median at the end of the episode")
+    source = (
+        f"bundle {scores['bundle_hash'][:12]}" if "bundle_hash" in scores else f"control {scores['control']}"
+    )
     console.print(
         f"{belief}, seed {scores['seed']}, "
         f"{scores['env_steps']} steps in {scores['wall_s']:.1f} s\n"
-        f"bundle {scores['bundle_hash'][:12]}, trained for {scores['training_env_steps']} steps"
+        f"{source}, trained for {scores['training_env_steps']} steps"
     )

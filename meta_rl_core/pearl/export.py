@@ -62,14 +62,14 @@ def export_parts(
         option = f"control {config.control}" if told else "deterministic_latent"
         raise CheckpointError(
             f"{run_directory} was trained with {option}: a bundle holds a belief that robots update, and this policy "
-            "has none; score it with its progress.csv and `pitaya plot`"
+            "has none; score the run itself with `pitaya evaluate` and `pitaya plot`"
         )
     encoder = agent.encoder
     if isinstance(encoder, RecurrentEncoder):
         raise CheckpointError(
             f"{run_directory} was trained with recurrent_encoder: a bundle holds a belief that robots update with each "
-            "transition on its own, in any order, and this one needs a state; score it with its progress.csv and "
-            "`pitaya plot`"
+            "transition on its own, in any order, and this one needs a state; score the run itself with "
+            "`pitaya evaluate` and `pitaya plot`"
         )
     with torch.no_grad():
         golden = _golden(agent, family)

@@ -33,27 +33,35 @@ def conditional_value_at_risk(values: Array, share: float = WORST_SHARE) -> floa
 
 
 def report_scores(bundle: Bundle, result: EvaluationResult, protocol: Protocol) -> dict[str, Any]:
-    """The evaluation as JSON; column 0 is the first (prior) episode, the last column the adapted one."""
-    returns, success = result.returns, result.success.astype(np.float64)
+    """The evaluation of a bundle as JSON; the first episode is on the prior, the last is the adapted one."""
     return {
         "family": bundle.manifest.family,
         "bundle": bundle.manifest.name,
         "bundle_hash": bundle.hash,
-        "tasks": len(result.tasks),
-        "episodes": protocol.episodes,
         "exploration_episodes": protocol.unadapted_episodes,
         "exploration": _exploration(bundle, protocol),
         "hypotheses_per_episode": protocol.hypotheses_per_episode or bundle.manifest.hypotheses_per_episode,
         "sampling": protocol.sampling,
         "seed": protocol.seed,
-        "env_steps": result.env_steps,
         "training_env_steps": bundle.manifest.provenance.env_steps,
+        **outcome(result),
+    }
+
+
+def outcome(result: EvaluationResult) -> dict[str, Any]:
+    """What came out, as JSON: column 0 is the first episode, the last column the adapted one."""
+    returns, success = result.returns, result.success.astype(np.float64)
+    tasks, episodes = returns.shape
+    return {
+        "tasks": tasks,
+        "episodes": episodes,
+        "env_steps": result.env_steps,
         "success_rate_first": float(success[:, 0].mean()),
         "success_rate_adapted": float(success[:, -1].mean()),
         "return_first_mean": float(returns[:, 0].mean()),
         "return_adapted_mean": float(returns[:, -1].mean()),
         "return_adapted_cvar5": conditional_value_at_risk(returns[:, -1]),
-        "per_episode": [_episode_scores(result, episode) for episode in range(protocol.episodes)],
+        "per_episode": [_episode_scores(result, episode) for episode in range(episodes)],
         "per_task": {
             "task": result.tasks.tolist(),
             "return": returns.tolist(),

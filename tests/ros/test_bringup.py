@@ -46,6 +46,7 @@ def test_the_simulated_graph_is_managed_in_order_and_runs_on_simulated_time(dcla
         "journal": "/j",
         "lock_step": False,
         "use_sim_time": True,
+        "realtime_priority": 0,
     }
     assert [name for name, spec in nodes.items() if spec.respawn] == ["policy_node"]
 

@@ -124,6 +124,31 @@ def test_a_training_run_becomes_a_bundle_that_loads_and_can_be_evaluated(
     assert call("export", tmp_path / "run", tmp_path / "policy", "--overwrite").exit_code == 0
 
 
+def test_a_run_whose_control_makes_no_bundle_is_scored_as_it_is(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    from meta_rl_core.pearl.trainer import Trainer
+    from tests.helpers.small_runs import RELABELLED, small_config
+
+    config = small_config("point-robot", **RELABELLED, latent_dim=1, control="blind")
+    Trainer(load_family("point-robot"), config, tmp_path / "run").run()
+    result = call("evaluate", tmp_path / "run", "--tasks", 4, "--json", tmp_path / "f.json")
+    assert result.exit_code == 0, result.output
+    assert "control blind" in result.output
+    scores = json.loads((tmp_path / "f.json").read_text())
+    assert (scores["control"], scores["sampling"], scores["tasks"], scores["episodes"]) == (
+        "blind",
+        "prior",
+        4,
+        3,
+    )
+    assert len(scores["per_task"]["return"]) == 4
+    assert scores["training_env_steps"] > 0
+    for option in (("--sampling", "mean"), ("--exploration", "prior"), ("--ranges", tmp_path / "f.json")):
+        refused = call("evaluate", tmp_path / "run", *option)
+        assert refused.exit_code == 2
+        assert refused.stderr.startswith("error: ")
+
+
 def test_exporting_what_is_no_run_says_how_to_make_one(tmp_path: Path) -> None:
     pytest.importorskip("torch")
     result = call("export", tmp_path, tmp_path / "policy")

@@ -23,6 +23,7 @@ from meta_rl_core.runtime.robot_file import find_robot, load_robot
 from pitaya_nodes import convert, qos
 from pitaya_nodes.managed_node import ManagedNode, run
 from pitaya_nodes.parameters import Setting
+from pitaya_nodes.realtime import REALTIME_PRIORITY
 from pitaya_nodes.reset_service import ResetService
 
 SETTINGS = (
@@ -36,6 +37,7 @@ SETTINGS = (
         low=0.0,
         high=3600.0,
     ),
+    REALTIME_PRIORITY,
 )
 LEVELS = {
     Mode.FOLLOW: DiagnosticStatus.OK,

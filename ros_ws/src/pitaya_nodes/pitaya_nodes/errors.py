@@ -30,5 +30,9 @@ class RecordingError(PitayaError):
     """A recording that cannot be written or read."""
 
 
+class RealtimeError(PitayaError):
+    """A priority that this user may not have."""
+
+
 class SecurityError(PitayaError):
     """Security was asked for and cannot be had, or a policy file that must not be used."""

@@ -21,6 +21,7 @@ from meta_rl_core.runtime.supervisor import Limits
 from meta_rl_core.runtime.time_outs import LONGEST_SILENCE_S, check_time_outs
 from pitaya_nodes.command_check import CommandCheck
 from pitaya_nodes.parameters import Setting
+from pitaya_nodes.realtime import REALTIME_PRIORITY
 
 WATCH_PERIOD_S = 0.05
 
@@ -76,6 +77,7 @@ SETTINGS = (
         False,
         "Whether the plant stands still until its command comes: no soft start, no watch for robots that stall.",
     ),
+    REALTIME_PRIORITY,
 )
 
 

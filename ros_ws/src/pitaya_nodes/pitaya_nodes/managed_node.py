@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import signal
 from collections.abc import Callable, Iterable
@@ -12,7 +13,7 @@ from typing import Any
 import rclpy
 from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallbacks
 from rclpy.exceptions import InvalidParameterValueException
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import ExternalShutdownException
 from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.node import Node
@@ -20,9 +21,11 @@ from rclpy.signals import SignalHandlerOptions
 
 from meta_rl_core.errors import PitayaError
 from pitaya_nodes.diagnostics import Diagnostics
+from pitaya_nodes.direct_executor import DirectExecutor
 from pitaya_nodes.fit import fit_line
 from pitaya_nodes.parameters import Setting, declare_settings
 from pitaya_nodes.polled import Polled
+from pitaya_nodes.realtime import REALTIME_PRIORITY, take_priority
 from pitaya_nodes.security import check_security
 
 # Misfits are looked for once a second (fit.py); a handler here is one more thing to look at for every message.
@@ -116,6 +119,8 @@ class ManagedNode(LifecycleNode):
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Configures, or refuses and releases what was made so far."""
         try:
+            if self.has_parameter(REALTIME_PRIORITY.name):
+                take_priority(int(self.value(REALTIME_PRIORITY.name)))
             self.configure()
         except PitayaError as error:
             self._release_all()
@@ -133,6 +138,9 @@ class ManagedNode(LifecycleNode):
             self.refused("activate", str(error))
             return FAILURE
         self.active = True
+        # What lives on is taken out of the garbage collector's sight: going through it delays a command.
+        gc.collect()
+        gc.freeze()
         return result
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -203,7 +211,7 @@ def _ignore_interrupts() -> None:
 
 
 def _spin(node: Node) -> None:
-    executor = SingleThreadedExecutor()
+    executor = DirectExecutor()
     executor.add_node(node)
     while True:
         try:

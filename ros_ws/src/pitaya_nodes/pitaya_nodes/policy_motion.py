@@ -43,7 +43,7 @@ class PolicyMotion:
         self._modes = Modes(node, self._now_ns, self._changed, self._hold, stoppable=False)
         self._reading: JointReading | None = None
         self._stamps, self._doubted, self._looked_ns = StampWatch(), False, 0
-        self._gate, self._held = "", False
+        self._gate, self._held, self._uncounted = "", False, False
         self._deadline: Any = None
 
     def open(self, states: Any) -> None:
@@ -72,6 +72,7 @@ class PolicyMotion:
 
     def begin_goal(self) -> None:
         """Forgets the joint states of before: another plant, or the same one restarted, may have another clock."""
+        self._uncounted = False
         self._reading, self._stamps = None, StampWatch()
 
     def close(self) -> None:
@@ -108,6 +109,19 @@ class PolicyMotion:
             )
             return False
         self._reading = reading
+        if self._modes.mode is Mode.ACTIVE and not self._gate:
+            # A sound state takes nothing away from what is permitted already; it is counted when it is answered.
+            self._uncounted = True
+            return True
+        return self._count()
+
+    def answered(self) -> None:
+        """Counts a sound state that was answered before it was counted, since the robot waited."""
+        if self._uncounted:
+            self._count()
+
+    def _count(self) -> bool:
+        self._uncounted = False
         permitted = self._update(sample=Sample.GOOD)
         if self._deadline is not None:
             self._deadline.reset()
@@ -122,6 +136,7 @@ class PolicyMotion:
 
     def not_finite(self) -> None:
         """Notes that the policy had no finite answer."""
+        self.answered()
         self._update(non_finite=True)
 
     def kept_deadline(self, skipped: int | None) -> bool:
@@ -129,6 +144,7 @@ class PolicyMotion:
         # A deadline that was kept like those before changes nothing, and the robot waits.
         if not skipped and not self._modes.missed:
             return True
+        self.answered()
         return self._update(skipped=skipped)
 
     def goal_refusal(self) -> str:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import gc
 from typing import Any
 
 from pitaya_msgs.msg import JointCommand, PolicyStatus, StampedReward, TaskBelief
@@ -93,9 +92,7 @@ class PolicyNode(ManagedNode):
         self.report(PolicyStatus.INACTIVE, self._with_restored("configured"))
 
     def activate(self) -> None:
-        """Permits goals. What was allocated so far is taken out of the garbage collector's sight."""
-        gc.collect()
-        gc.freeze()
+        """Permits goals."""
         self.report(PolicyStatus.READY, self._with_restored("waiting for a goal"))
         self.publish_belief()
 
@@ -225,6 +222,7 @@ class PolicyNode(ManagedNode):
             self._latest_state = message
         elif permitted or not episode.acting:
             self._act(episode, reading)
+            self.motion.answered()
             self.absorb()
 
     def _act(self, episode: Episode, reading: JointReading) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from meta_rl_core.runtime.time_outs import SERVO_WATCHDOG_S, STATE_AGE_S
 from pitaya_nodes.parameters import Setting
+from pitaya_nodes.realtime import REALTIME_PRIORITY
 
 SETTINGS = (
     Setting("bundle", "", "Directory of the policy bundle to run."),
@@ -49,4 +50,5 @@ SETTINGS = (
         "",
         "Identity of the robot hardware; a belief that was made on another one is not restored.",
     ),
+    REALTIME_PRIORITY,
 )
