@@ -10,7 +10,9 @@ the reward, and of the task the observation shows what the family declares visib
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
@@ -77,6 +79,8 @@ class RewardModel(ABC):
     """How the signals are assembled from joint readings, by joint name."""
     signal_names: tuple[str, ...]
     task_names: tuple[str, ...]
+    goal_parameters: Mapping[str, str] = MappingProxyType({})
+    """Where policies are told a goal: the task parameter that is the goal position of a joint, by joint."""
 
     @abstractmethod
     def judge(self, signals: Array, actions: Array, tasks: Array) -> Judgement:

@@ -44,6 +44,12 @@ class Plant(ABC):
         self._task: Array = np.zeros(len(self.task_names))
         self.reset(0, 0)
 
+    @classmethod
+    def of_family(cls, family: str) -> Plant:
+        """The plant that poses tasks of this family; without variants it is the same for all."""
+        del family
+        return cls()
+
     @property
     def time_s(self) -> float:
         """Simulated time since construction [s]; a reset does not set it back."""

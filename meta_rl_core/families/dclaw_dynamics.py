@@ -6,8 +6,10 @@ Hidden are the stiffness of the servos, the dry friction of the valve, the delay
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from functools import cache
+from types import MappingProxyType
 from typing import TypeAlias
 
 import numpy as np
@@ -144,6 +146,7 @@ class DClawDynamicsReward(RewardModel):
     signal_terms = DClawTurnReward.signal_terms
     signal_names = DClawTurnReward.signal_names
     task_names = TASK_NAMES
+    goal_parameters: Mapping[str, str] = MappingProxyType({VALVE_JOINT: TASK_NAMES[0]})
 
     def __init__(self) -> None:
         """Judges as `dclaw-turn` does."""

@@ -7,6 +7,7 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
+from meta_rl_core.families import dclaw_dynamics
 from meta_rl_core.families.dclaw_turn import CLAW_JOINTS, PERIOD_S, RESET_POSE_RAD, DClawTurnReward
 from sim_bridge.batch_physics import FULL_PHYSICS
 from sim_bridge.checks import SimulationError
@@ -22,7 +23,7 @@ class DClawPlant(Plant):
     family = "dclaw-turn"
     joint_names = JOINTS
     commanded_joints = CLAW_JOINTS
-    task_names = DClawTurnReward.task_names
+    task_names: tuple[str, ...] = DClawTurnReward.task_names
     period_s = PERIOD_S
 
     def __init__(self) -> None:
@@ -31,6 +32,15 @@ class DClawPlant(Plant):
         self._data = mujoco.MjData(self._model)
         self.timestep_s = float(self._model.opt.timestep)
         super().__init__()
+
+    @classmethod
+    def of_family(cls, family: str) -> Plant:
+        """With a body that the task decides where the family has such tasks."""
+        if family != dclaw_dynamics.NAME:
+            return cls()
+        from sim_bridge.dclaw.dynamics_plant import DClawDynamicsPlant
+
+        return DClawDynamicsPlant()
 
     def _measure(self) -> tuple[Array, Array]:
         return self._data.qpos.copy(), self._data.qvel.copy()

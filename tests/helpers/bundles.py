@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from meta_rl_core.belief import TaskBelief
 from meta_rl_core.bundle import Bundle, family_fields, write_bundle
-from meta_rl_core.families import dclaw_turn
+from meta_rl_core.families import dclaw_dynamics, dclaw_turn
 from meta_rl_core.runtime.context import context_row
 from meta_rl_core.runtime.inference import Network, deterministic_action, gaussian_factor
 from meta_rl_core.runtime.layers import Layer, parameter_shapes
@@ -22,6 +22,8 @@ Array = NDArray[np.float64]
 
 def make_family_parts(family: str) -> tuple[FamilySpec, RewardModel]:
     """Spec and reward model of a family, without its simulator."""
+    if family == dclaw_dynamics.NAME:
+        return dclaw_dynamics.make_spec(), dclaw_dynamics.DClawDynamicsReward()
     if family.startswith("dclaw-turn"):
         return dclaw_turn.make_spec(family, sparse=family.endswith("sparse")), dclaw_turn.DClawTurnReward()
     from meta_rl_core.families import point_robot

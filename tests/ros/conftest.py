@@ -38,6 +38,23 @@ def module_graph(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Graph]:
     domain.close()
 
 
+@pytest.fixture(scope="session")
+def patient_robot(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The D'Claw with the patience that a loaded machine needs: 50 states a second, seconds of silence."""
+    import yaml
+
+    from meta_rl_core.runtime.robot_file import load_robot
+
+    content = yaml.safe_load((repository / "config" / "robots" / "dclaw.yaml").read_text(encoding="utf-8"))
+    content["rates"]["state_hz"] = 50.0
+    content["watchdogs"] |= {"servo_s": 0.4, "bus_silence_s": 2.0, "command_silence_s": 2.5, "fault_s": 5.0}
+    content["watchdogs"]["state_age_s"] = 0.095
+    path = tmp_path_factory.mktemp("robot") / "dclaw.yaml"
+    path.write_text(yaml.safe_dump(content))
+    assert load_robot(path).state_hz == 50.0
+    return path
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Real processes over real DDS on a loaded machine: one more try, which pytest reports as a rerun."""
     for item in items:

@@ -96,6 +96,22 @@ def test_the_shipped_policy_adapts_to_a_task_it_has_never_met(tmp_path: Path, ma
     assert alive(marker) == []
 
 
+def test_a_demo_of_a_policy_that_is_told_a_goal_says_so(tmp_path: Path, marker: str) -> None:
+    from tests.helpers.bundles import make_random_bundle
+
+    told = make_random_bundle(tmp_path / "told", family="dclaw-turn-dynamics").path
+    out, log = tmp_path / "run", tmp_path / "log"
+    words = ("--bundle", str(told), "--out", str(out), "--episodes", "1", "--explore", "0")
+    assert start("demo", *words, log=log).wait(120) in (0, 1), log.read_text()
+    summary = json.loads((out / "summary.json").read_text())
+    assert summary["task"]["family"] == "dclaw-turn-dynamics"
+    assert summary["task"]["goal"] == {"valve_joint": summary["task"]["values"]["target_rad"]}
+    assert summary["belief"]["transitions"] == 40
+    assert "is told the goal of valve_joint and not the rest of its task" in log.read_text()
+    assert " rad" in log.read_text()
+    assert alive(marker) == []
+
+
 def test_a_demo_on_another_plant_draws_a_picture_too(tmp_path: Path, marker: str) -> None:
     from tests.helpers.bundles import make_random_bundle
 

@@ -4,15 +4,17 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from benchmarks.lockstep_determinism import COMPARED, run_twice
 from meta_rl_core.bundle import load_bundle
+from meta_rl_core.registry import load_family
 from meta_rl_core.runtime.adapter import Adapter
 from meta_rl_core.runtime.context import Transition
 from meta_rl_core.runtime.terms import NameMap, assemble
 from pitaya_nodes.demo_run import DemoSettings
-from sim_bridge.dclaw.families import make_dclaw_turn
 from sim_bridge.dclaw.plant import DClawPlant
+from tests.helpers.bundles import make_random_bundle
 from tests.ros.graph import Graph
 
 
@@ -39,8 +41,12 @@ def test_the_same_seed_twice_gives_the_same_bytes_and_states_commands_and_belief
     assert results["messages"]["/policy_node/belief"] >= 78
 
 
-def test_the_graph_computes_what_the_same_loop_computes_in_one_process(graph: Graph, bundle: Path) -> None:
-    graph.up(bundle=str(bundle), task_seed="7")
+@pytest.mark.parametrize("family", ["dclaw-turn", "dclaw-turn-dynamics"])
+def test_the_graph_computes_what_the_same_loop_computes_in_one_process(
+    graph: Graph, tmp_path: Path, family: str
+) -> None:
+    bundle = make_random_bundle(tmp_path / "bundle", family).path
+    graph.up(bundle=str(bundle), family=family, task_seed="7")
     outcome = graph.probe.result(
         graph.probe.send(episodes=3, steps_per_episode=12, exploration_episodes=2, seed=21)
     )
@@ -57,10 +63,14 @@ def adapt_in_process(
     path: Path, episodes: int, steps: int, exploration_episodes: int, seed: int
 ) -> tuple[list[float], list[float], Adapter]:
     """Plant, policy and reward without ROS, as plainly as can be."""
-    loaded, plant, family = load_bundle(path), DClawPlant(), make_dclaw_turn()
+    loaded = load_bundle(path)
+    family = load_family(loaded.manifest.family)
+    plant = DClawPlant.of_family(family.spec.name)
     robot, reward = loaded.robot, family.reward_model
     names = NameMap(robot.joint_names)
     task = family.heldout_tasks(1, 7)[0]
+    plant.set_task(task)
+    goal = task[:1] if robot.goal_joints else None
     adapter = Adapter(loaded, seed, "sample", exploration_episodes)
     returns, errors = [], []
     for episode in range(episodes):
@@ -68,7 +78,7 @@ def adapt_in_process(
         adapter.begin_episode()
         action, total, error = np.zeros(robot.action_dim), 0.0, np.nan
         reading = names.arrange(plant.read())
-        observation = robot.observe(reading.position, reading.velocity, action)
+        observation = robot.observe(reading.position, reading.velocity, action, goal)
         for _ in range(steps):
             action = adapter.act(observation)
             plant.write(robot.command(action, reading.position))
@@ -76,7 +86,7 @@ def adapt_in_process(
             reading = names.arrange(plant.read())
             signals = assemble(reward.signal_terms, reading.names, reading.position, reading.velocity)
             judgement = reward.judge(signals, action, task)
-            following = robot.observe(reading.position, reading.velocity, action)
+            following = robot.observe(reading.position, reading.velocity, action, goal)
             adapter.observe(Transition(observation, action, float(judgement.reward), following))
             observation, error = following, float(judgement.error)
             total += float(judgement.reward)

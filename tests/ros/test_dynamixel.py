@@ -36,19 +36,6 @@ IDS = (10, 11, 12, 20, 21, 22, 30, 31, 32, 50)
 EMULATE = "from meta_rl_core.cli.main import run; run()"
 
 
-@pytest.fixture(scope="module")
-def patient_robot(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The D'Claw with the patience that a loaded machine needs: 50 states a second, seconds of silence."""
-    content = yaml.safe_load((REPOSITORY / "config" / "robots" / "dclaw.yaml").read_text(encoding="utf-8"))
-    content["rates"]["state_hz"] = 50.0
-    content["watchdogs"] |= {"servo_s": 0.4, "bus_silence_s": 2.0, "command_silence_s": 2.5, "fault_s": 5.0}
-    content["watchdogs"]["state_age_s"] = 0.095
-    path = tmp_path_factory.mktemp("robot") / "dclaw.yaml"
-    path.write_text(yaml.safe_dump(content))
-    assert load_robot(path).state_hz == 50.0
-    return path
-
-
 class Hand:
     """An emulated hand in a process of its own."""
 

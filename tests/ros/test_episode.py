@@ -15,6 +15,7 @@ from meta_rl_core.runtime.admission import AdmissionRules
 from meta_rl_core.runtime.pairing import TransitionPairing
 from meta_rl_core.runtime.terms import JointReading
 from pitaya_nodes.episode import Episode, Score
+from tests.helpers.bundles import make_random_bundle
 
 MS = 1_000_000
 
@@ -182,3 +183,25 @@ def test_missed_deadlines_are_told_and_an_unanswered_state_tells_nothing(loaded:
     assert run.episode.skipped is None
     run.answer(3)
     assert run.episode.skipped == 2
+
+
+def test_another_goal_shows_in_the_next_observation_and_the_step_that_runs_does_not_count(
+    tmp_path: Path,
+) -> None:
+    told = make_random_bundle(tmp_path / "told", "dclaw-turn-dynamics")
+    run = Run(told)
+    seen: list[np.ndarray] = []
+    run.adapter.act = lambda observation: seen.append(observation) or np.zeros(9)  # type: ignore[method-assign]
+    run.episode.tell(np.array([0.5]))
+    for step in range(4):
+        if step == 2:
+            run.episode.tell(np.array([1.5]))
+        command = run.answer(step)
+        if command is not None:
+            run.episode.executed(run.state(step).stamp_ns, command)
+        run.episode.score(run.state(step).stamp_ns, score(1.0))
+    # The valve stands at 0.10, 0.11 and 0.12 rad.
+    ways = [0.4, 0.39, 1.38]
+    np.testing.assert_allclose([row[-2:] for row in seen], [[np.cos(w), np.sin(w)] for w in ways], atol=1e-12)
+    run.episode.close()
+    assert (run.pairing.accepted, run.pairing.rejected) == (2, 1)

@@ -12,19 +12,26 @@ from pathlib import Path
 import pytest
 
 from pitaya_nodes.errors import SecurityError
-from pitaya_nodes.observe_endpoints import observe
+from pitaya_nodes.observe_endpoints import WHEN_TOLD, observe, observe_driver
 from pitaya_nodes.security import check_security, enclave_arguments
-from pitaya_nodes.security_policy import Endpoints, read_policy, write_policy
+from pitaya_nodes.security_policy import Endpoints, read_policy, united, write_policy
 from tests.ros.graph import BRING_UP
 
 ASKED = {"ROS_SECURITY_ENABLE": "true", "ROS_SECURITY_STRATEGY": "Enforce"}
 
 
 def test_the_policy_allows_each_node_what_it_uses_and_nothing_else(
-    repository: Path, bundle: Path, tmp_path: Path
+    repository: Path, bundle: Path, patient_robot: Path, tmp_path: Path
 ) -> None:
     allowed = read_policy(repository / "config" / "security" / "pitaya.policy.xml")
-    used = observe(tmp_path, {"bundle": str(bundle)}, str(BRING_UP))
+    folders = [tmp_path / "simulated", tmp_path / "emulated"]
+    for folder in folders:
+        folder.mkdir()
+    used = united(
+        observe(folders[0], {"bundle": str(bundle)}, str(BRING_UP)),
+        observe_driver(folders[1], str(patient_robot)),
+        WHEN_TOLD,
+    )
     differences = [
         f"{name} {kind.name}: unused {sorted(extra)}, not allowed {sorted(missing)}"
         for name in sorted({*allowed, *used})
@@ -47,6 +54,15 @@ def test_the_policy_node_may_not_hear_the_task(repository: Path) -> None:
     )
     commanders = {name for name, item in policy.items() if "/executed_command" in item.publish}
     assert commanders == {"command_gate"}
+
+
+def test_the_driver_hears_the_gate_alone_and_says_nothing_but_joint_states(repository: Path) -> None:
+    driver = read_policy(repository / "config" / "security" / "pitaya.policy.xml")["dynamixel_node"]
+    assert "/forward_position_controller/commands" in driver.subscribe
+    assert not {"/joint_command", "/executed_command", "/task", "/goal"} & driver.subscribe
+    assert "/joint_states" in driver.publish
+    assert {"/reset_plant", "/dynamixel_node/reboot_motors"} <= driver.reply
+    assert not driver.execute | driver.call | driver.request
 
 
 def test_a_policy_is_read_as_it_was_written(tmp_path: Path) -> None:

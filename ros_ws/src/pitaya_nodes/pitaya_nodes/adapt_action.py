@@ -142,6 +142,7 @@ class AdaptAction:
         node.begin_goal(goal)
         self._budget_end_s = None if goal.time_budget_s is None else time.monotonic() + goal.time_budget_s
         self._watch.reset()
+        await self._wait("goal", self._plant_timeout_s, node.target.missing, lambda: node.target.known)
         # What is forgotten must be forgotten on disk too, before anything moves; a disk that fails delays it only.
         await self._wait("journal", JOURNAL_WAIT_S, lambda: None, node.journal.settled)
         for index in range(goal.episodes):
@@ -217,9 +218,8 @@ class AdaptAction:
 
     async def _run_episode(self, index: int, steps: int, first_ns: int) -> EpisodeOutcome:
         node = self._node
-        counts, rewards_before = self._counts(), node.rewards.count
+        counts, rewards_before, self._seen_step = self._counts(), node.rewards.count, 0
         wait = self._wait("steps", self._plant_timeout_s, lambda: self._no_progress(*counts))
-        self._seen_step = 0
         episode = node.begin_episode(index, steps, first_ns)
         try:
             await wait

@@ -142,10 +142,9 @@ class AdaptClient(Node):
             raise PlantError(f"{name} is {answer.current_state.label}; activate it first")
 
     def error_unit(self) -> str:
-        """Unit of the family's error, as the names of the task parameters tell."""
+        """Unit of the family's error, as the name of the first task parameter tells; a goal comes first."""
         self.wait_for(lambda: self._task is not None, REASON_WAIT_S)
-        suffixes = {name.rsplit("_", 1)[-1] for name in self._task.names} if self._task else set()
-        return suffixes.pop() if len(suffixes) == 1 else "1"
+        return str(self._task.names[0]).rsplit("_", 1)[-1] if self._task and self._task.names else "1"
 
     def _cancel(self, handle: Any, result: Future) -> None:
         handle.cancel_goal_async()

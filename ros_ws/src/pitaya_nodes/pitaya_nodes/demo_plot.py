@@ -89,7 +89,7 @@ def _draw_episode(axis: Any, trace: Trace, index: int, *, exploring: bool) -> No
 
 
 def _draw_targets(panels: Any, trace: Trace, shown: Sequence[int]) -> None:
-    """The hidden target in all panels alike, also written with whole turns more or less where that is nearer."""
+    """The target in all panels alike, also written with whole turns more or less where that is nearer."""
     valve, target = trace.joint_names.index("valve_joint"), trace.task["target_rad"]
     angles = [trace.episodes[index].position[:, valve] for index in shown]
     nearest = [_nearest_turn(target, float(angle[-1])) for angle in angles]
@@ -102,7 +102,7 @@ def _draw_targets(panels: Any, trace: Trace, shown: Sequence[int]) -> None:
         for number, turn in enumerate(turns):
             line = target + 2.0 * np.pi * turn
             panel.axhspan(line - SOLVED_RAD, line + SOLVED_RAD, color=_TARGET, alpha=0.22, linewidth=0)
-            label = "hidden target" if number == 0 else None
+            label = ("target, told" if trace.goal else "hidden target") if number == 0 else None
             panel.axhline(line, color=_TARGET, linewidth=1.4, linestyle=(0, (5, 3)), zorder=1.5, label=label)
         panel.set_ylim(low, high)
 

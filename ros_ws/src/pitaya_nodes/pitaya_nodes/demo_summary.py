@@ -36,7 +36,7 @@ def summarize(
         "exit_reason": exit_reason,
         "task": None
         if trace is None
-        else {"family": trace.family, "seed": trace.task_seed, "values": trace.task},
+        else {"family": trace.family, "seed": trace.task_seed, "values": trace.task, "goal": trace.goal},
         "returns": [_number(item.episode_return) for item in outcome.feedback],
         "final_errors": [_number(item.final_error) for item in outcome.feedback],
         "successes": [bool(item.success) for item in outcome.feedback],

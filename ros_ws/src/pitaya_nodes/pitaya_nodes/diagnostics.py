@@ -95,7 +95,10 @@ class Diagnostics:
         self._timer = node.create_timer(PERIOD_S, self.publish, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
     def monitor(self, name: str) -> InputMonitor:
-        """A monitor for one more input."""
+        """A monitor for one more input, or that of the same name."""
+        for item in self._inputs:
+            if item.name == name:
+                return item
         self._inputs.append(InputMonitor(name))
         return self._inputs[-1]
 

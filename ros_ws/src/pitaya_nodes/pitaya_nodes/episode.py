@@ -88,6 +88,7 @@ class Episode:
         self._first_ns = first_ns
         self._schedule = TickSchedule(robot.period_s, first_ns)
         self._last_action: Array = np.zeros(robot.action_dim)
+        self._goal: Array | None = None
         self._seen_ns = self._recorded_ns = first_ns - 1
         self._answered_ns: int | None = None
         self._answer: Array | None = None
@@ -128,7 +129,7 @@ class Episode:
         if not self._schedule.ticks(stamp_ns):
             return None
         self.skipped = self._schedule.skipped
-        observation = self._robot.observe(reading.position, reading.velocity, self._last_action)
+        observation = self._robot.observe(reading.position, reading.velocity, self._last_action, self._goal)
         if self.step == self.steps:
             self._unrecorded = StepRecord(self.index, self.step, stamp_ns, observation)
             self._closed = True
@@ -145,6 +146,12 @@ class Episode:
     def touch(self, touched: bool) -> None:
         """Notes whether somebody interferes from now on; the step that runs counts as touched either way."""
         self._touched = touched
+        if self._answered_ns is not None:
+            self._pairing.touch(self._answered_ns)
+
+    def tell(self, goal: Array | None) -> None:
+        """Takes goal positions [rad] of the robot's goal joints; the step that runs does not count."""
+        self._goal = goal
         if self._answered_ns is not None:
             self._pairing.touch(self._answered_ns)
 

@@ -14,6 +14,10 @@ class RewardMissingError(PitayaError):
     """Nobody judges what the policy does."""
 
 
+class GoalMissingError(PitayaError):
+    """Nobody tells where joints should go that the policy must be told."""
+
+
 class GoalStoppedError(PitayaError):
     """A goal that ends early: budget spent or node deactivated."""
 

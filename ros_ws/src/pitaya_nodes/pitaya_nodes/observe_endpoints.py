@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Starts every node of the simulated bring-up, looks at what each has open, and writes it down as security policy.
+"""Starts the simulated bring-up and an emulated hand, writes down what each node opens as security policy.
 
 python -m pitaya_nodes.observe_endpoints config/security/pitaya.policy.xml
 """
@@ -12,19 +12,26 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState, GetState
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 
 from pitaya_nodes.adapt_client import AdaptClient, ros_context
-from pitaya_nodes.bringup import MANAGER, find_bringup, manager_of
+from pitaya_nodes.bringup import MANAGER, NodeSpec, find_bringup, manager_of
 from pitaya_nodes.domain import ReservedDomain
 from pitaya_nodes.errors import BringUpError
 from pitaya_nodes.interrupts import Interrupts
+from pitaya_nodes.patient_call import call_until_answered
 from pitaya_nodes.processes import ProcessGroup
-from pitaya_nodes.security_policy import Endpoints, endpoints_of, write_policy
+from pitaya_nodes.security_policy import Endpoints, endpoints_of, united, write_policy
 
-CLIENT, NOBODY = "adapt_client", "nobody"
+CLIENT, NOBODY, DRIVER = "adapt_client", "nobody", "dynamixel_node"
 PATIENCE_S, QUIET_S = 60.0, 3.0
+_EMULATE = "from meta_rl_core.cli.main import run; run()"
+_GOAL = Endpoints(subscribe=frozenset({"/goal"}))
+WHEN_TOLD = {"policy_node": _GOAL, "reward_node": _GOAL}
+"""Opened with a bundle that is told a goal alone, and no such bundle is shipped."""
 
 
 def observe(
@@ -62,6 +69,54 @@ def observe(
     return {**nodes, MANAGER: _managing(nodes[MANAGER], managed)}
 
 
+def observe_driver(folder: Path, robot: str = "dclaw") -> dict[str, Endpoints]:
+    """What the driver has open with the motors of `robot` emulated, and what a lifecycle manager asks of it.
+
+    Raises:
+        BringUpError: If emulator or driver does not start.
+    """
+    link, end_s = folder / "hand", time.monotonic() + PATIENCE_S
+    domain = ReservedDomain()
+    environment = {"ROS_DOMAIN_ID": str(domain.number), "ROS_LOG_DIR": str(folder)}
+    try:
+        with ProcessGroup(environment, folder) as group, ros_context(domain.number) as context:
+            command = [sys.executable, "-c", _EMULATE, "emulate", robot, "--link", str(link)]
+            emulator = group.start_command("emulator", command)
+            while not link.exists():
+                if emulator.process.poll() is not None or time.monotonic() > end_s:
+                    raise BringUpError(f"the emulator does not start: {emulator.log_tail()}")
+                time.sleep(0.05)
+            parameters = {"port": str(link), "robot": robot}
+            driver = group.start(NodeSpec(DRIVER, "pitaya_nodes", DRIVER, parameters=parameters))
+            observer = AdaptClient(context, Interrupts())
+            if not _configure(observer):
+                raise BringUpError(f"the driver was not configured: {driver.log_tail()}")
+            nodes = _wait_until_quiet(observer, [DRIVER])
+            observer.destroy_node()
+    finally:
+        domain.close()
+    return {**nodes, MANAGER: _managing(Endpoints(), [DRIVER])}
+
+
+def _configure(observer: AdaptClient) -> bool:
+    """Whether the driver could be configured; then it has everything open, and no motor has torque."""
+    asked = ChangeState.Request(transition=Transition(id=Transition.TRANSITION_CONFIGURE))
+    answer = None
+
+    def spin() -> None:
+        observer.wait_for(lambda: False, 0.05)
+
+    # An answer to a first call may get lost, and to configure twice is an error.
+    for kind, name, request, resend_s in (
+        (GetState, "get_state", GetState.Request(), 1.0),
+        (ChangeState, "change_state", asked, PATIENCE_S),
+    ):
+        client = observer.create_client(kind, f"{DRIVER}/{name}")
+        answer = call_until_answered(client, request, spin, PATIENCE_S, resend_s)
+        observer.destroy_client(client)
+    return answer is not None and bool(answer.success)
+
+
 def _wait_until_quiet(observer: Node, names: list[str]) -> dict[str, Endpoints]:
     spinner = SingleThreadedExecutor(context=observer.context)
     spinner.add_node(observer)
@@ -89,8 +144,9 @@ def main() -> int:
     if len(sys.argv) != 2:
         print(f"usage: python -m {__spec__.name} FILE", file=sys.stderr)
         return 2
-    with tempfile.TemporaryDirectory() as folder:
-        policy = write_policy(observe(Path(folder)))
+    with tempfile.TemporaryDirectory() as simulated, tempfile.TemporaryDirectory() as emulated:
+        nodes = united(observe(Path(simulated)), observe_driver(Path(emulated)), WHEN_TOLD)
+    policy = write_policy(nodes)
     Path(sys.argv[1]).write_text(policy, encoding="utf-8")
     return 0
 

@@ -25,6 +25,7 @@ from pitaya_nodes.managed_node import ManagedNode, run
 from pitaya_nodes.policy_motion import PolicyMotion
 from pitaya_nodes.policy_settings import SETTINGS
 from pitaya_nodes.polled import Polled
+from pitaya_nodes.told_goal import ToldGoal
 from pitaya_nodes.transition_report import TransitionReport
 
 __all__ = ["SETTINGS", "PolicyNode"]
@@ -63,11 +64,8 @@ class PolicyNode(ManagedNode):
             raise InvalidValueError("parameter bundle is empty: give the directory of a policy bundle")
         self.bundle = load_bundle(self.value("bundle"))
         self.robot = self.bundle.robot
-        if self.robot.goal_joints:
-            raise InvalidValueError(
-                f"the policy must be told goal positions of {', '.join(self.robot.goal_joints)}, and an Adapt goal "
-                "cannot say them yet; evaluate it with `pitaya evaluate`"
-            )
+        first = self.value("goal_position")
+        self.target = ToldGoal(self, self.robot.goal_joints, first, self._on_target)
         self.adapter = Adapter(self.bundle, seed=0)
         warm_up(self.adapter, self.robot)
         self.pairing = self._new_pairing()
@@ -141,6 +139,7 @@ class PolicyNode(ManagedNode):
         self.episode = Episode(
             self.robot, self.adapter, self.pairing, index, steps, first_ns, self._on_transition
         )
+        self.episode.tell(self.target.position)
         self.episode.touch(self._touched)
         self.belief_episode += 1
         self.journal.note("episode")
@@ -249,6 +248,10 @@ class PolicyNode(ManagedNode):
         score = Score(message.reward, context_reward, message.error, message.success)
         self.episode.score(self.judged_ns, score)
         self.absorb()
+
+    def _on_target(self) -> None:
+        if self.episode is not None:
+            self.episode.tell(self.target.position)
 
     def _on_intervention(self, message: Bool) -> None:
         self._touched = message.data

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from rclpy.parameter import Parameter
+
 from meta_rl_core.runtime.time_outs import SERVO_WATCHDOG_S, STATE_AGE_S
 from pitaya_nodes.parameters import Setting
 from pitaya_nodes.realtime import REALTIME_PRIORITY
@@ -51,4 +53,10 @@ SETTINGS = (
         "Identity of the robot hardware; a belief that was made on another one is not restored.",
     ),
     REALTIME_PRIORITY,
+    Setting(
+        "goal_position",
+        Parameter.Type.DOUBLE_ARRAY,
+        "Goal positions at start [rad], in the order of the bundle's goal joints, where it is told any; without it, "
+        "the topic `goal` tells.",
+    ),
 )

@@ -49,6 +49,7 @@ class Trace:
         belief_std: Standard deviation after each transition, shape (N, latent).
         transitions: Transitions in each of these beliefs, shape (N,).
         belief_episode: Episode of each of these beliefs, shape (N,).
+        goal: Goal positions that the policy was told last [rad or m], by joint; empty where the task is hidden.
     """
 
     joint_names: tuple[str, ...]
@@ -60,6 +61,7 @@ class Trace:
     belief_std: Array
     transitions: Array
     belief_episode: Array
+    goal: dict[str, float]
 
 
 def read_messages(directory: Path) -> dict[str, list[Any]]:
@@ -93,6 +95,7 @@ def read_trace(directory: Path, period_s: float, steps: int, namespace: str = ""
     messages, prefix = read_messages(directory), f"/{namespace.strip('/')}".rstrip("/")
     topics = ("joint_states", "task", "policy_node/belief", "reward", "executed_command")
     states, tasks, beliefs, rewards, executed = (messages.get(f"{prefix}/{topic}", []) for topic in topics)
+    goals = messages.get(f"{prefix}/goal", [])
     if not (states and tasks and beliefs):
         raise RecordingError(f"recording {directory} lacks joint states, task or beliefs")
     errors = {_stamp_ns(message): float(message.error) for message in rewards}
@@ -113,6 +116,7 @@ def read_trace(directory: Path, period_s: float, steps: int, namespace: str = ""
         belief_std=np.array([belief.std for belief in beliefs]),
         transitions=np.array([belief.transitions for belief in beliefs], dtype=np.float64),
         belief_episode=np.array([belief.episode for belief in beliefs], dtype=np.float64),
+        goal=dict(zip(goals[-1].name, goals[-1].position.tolist(), strict=True)) if goals else {},
     )
 
 

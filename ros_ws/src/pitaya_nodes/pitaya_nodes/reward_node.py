@@ -17,6 +17,7 @@ from meta_rl_core.tasks import RewardModel
 from pitaya_nodes import convert, qos
 from pitaya_nodes.managed_node import ManagedNode, run
 from pitaya_nodes.parameters import Setting
+from pitaya_nodes.told_goal import ToldGoal
 
 SETTINGS = (
     Setting("bundle", "", "Directory of the bundle whose reward contract must be met; empty: no check."),
@@ -24,7 +25,8 @@ SETTINGS = (
     Setting(
         "task_values",
         Parameter.Type.DOUBLE_ARRAY,
-        "The task at start, in the order of the model's task names; without it, the topic `task` tells.",
+        "The task at start, in the order of the model's task names; without it, the topic `task` tells. Where policies "
+        "are told a goal, its positions alone.",
     ),
 )
 
@@ -53,6 +55,10 @@ class RewardNode(ManagedNode):
         self._action = np.full(bundle.manifest.action_dim if bundle else 0, np.nan)
         if bundle is not None:
             _check_contract(self._model, bundle)
+        told = self._model.goal_parameters
+        self._told = [self._model.task_names.index(name) for name in told.values()]
+        first = self.value("task_values") if told else None
+        self._goal = ToldGoal(self, tuple(told), first)
         self._terms = tuple(self._model.signal_terms)
         self._names = NameMap(joints_of(self._terms), needs_velocity=needs_velocity(self._terms))
         self._task = self._initial_task()
@@ -62,6 +68,9 @@ class RewardNode(ManagedNode):
         self.listen(JointState, "joint_states", self._on_state, qos.EVERY_STATE)
 
     def _initial_task(self) -> NDArray[np.float64] | None:
+        if self._told:
+            # What nobody knows of a real robot: a model that reads more than the goal says NaN, which is refused.
+            return np.full(len(self._model.task_names), np.nan)
         values = self.value("task_values")
         return None if values is None else self._checked_task(np.array(values))
 
@@ -98,7 +107,8 @@ class RewardNode(ManagedNode):
 
     def _on_state(self, message: JointState) -> None:
         self._states.came()
-        if self._task is None or not self.active:
+        task = self._known_task()
+        if task is None or not self.active:
             return
         try:
             reading = self._names.arrange(
@@ -109,8 +119,18 @@ class RewardNode(ManagedNode):
             self._states.refuse(type(error).__name__, str(error))
             self.get_logger().warning(f"joint state refused: {error}", throttle_duration_sec=1.0)
             return
-        judgement = self._model.judge(signals, self._action, self._task)
+        judgement = self._model.judge(signals, self._action, task)
         self._outlet.publish(convert.reward_message(message.header.stamp, judgement))
+
+    def _known_task(self) -> NDArray[np.float64] | None:
+        """The task with the goal that was told in it, or None while either is unknown."""
+        if not self._told or self._task is None:
+            return self._task
+        if self._goal.position is None:
+            return None
+        task = self._task.copy()
+        task[self._told] = self._goal.position
+        return task
 
 
 def _check_contract(model: RewardModel, bundle: Bundle) -> None:
@@ -122,6 +142,11 @@ def _check_contract(model: RewardModel, bundle: Bundle) -> None:
                 f"reward model {model.name!r} has {what} {mine}, but bundle {bundle.manifest.name!r} "
                 f"was trained with {trained}"
             )
+    if set(model.goal_parameters) != set(bundle.robot.goal_joints):
+        raise ContractError(
+            f"reward model {model.name!r} judges goals of {', '.join(model.goal_parameters) or 'no joint'}, but bundle "
+            f"{bundle.manifest.name!r} is told goals of {', '.join(bundle.robot.goal_joints) or 'no joint'}"
+        )
 
 
 def main() -> int:

@@ -38,6 +38,16 @@ class Endpoints:
     call: frozenset[str] = field(default_factory=frozenset)
 
 
+def united(*observed: Mapping[str, Endpoints]) -> dict[str, Endpoints]:
+    """What each node uses in any of several graphs."""
+    names = sorted({name for nodes in observed for name in nodes})
+    return {name: _sum([nodes[name] for nodes in observed if name in nodes]) for name in names}
+
+
+def _sum(parts: list[Endpoints]) -> Endpoints:
+    return Endpoints(**{kind: frozenset().union(*(getattr(part, kind) for part in parts)) for kind in _KINDS})
+
+
 def endpoints_of(observer: Node, name: str, namespace: str = "/") -> Endpoints:
     """What a node of the graph has open, as far as the observer has discovered it."""
 

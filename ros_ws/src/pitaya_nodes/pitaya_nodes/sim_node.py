@@ -55,6 +55,7 @@ class SimNode(ManagedNode):
         self._clock_outlet = self.outlet(ClockMessage, "/clock", qos.CLOCK)
         self._state_outlet = self.outlet(JointState, "joint_states", qos.STATE)
         self._task_outlet = self.speaker(Task, "task", qos.LATCHED)
+        self._goal_outlet = self.speaker(JointState, "goal", qos.LATCHED)
         if self.value("task_seed") >= 0:
             self._sim.draw_task(self.value("task_seed"))
             self._publish_task()
@@ -120,6 +121,11 @@ class SimNode(ManagedNode):
 
     def _publish_task(self) -> None:
         self._task_outlet.publish(self._task_message())
+        if goal := self._sim.goal:
+            told = np.array([*goal.values()])
+            self._goal_outlet.publish(
+                convert.state_message(JointReading(self._sim.state.stamp_ns, tuple(goal), told))
+            )
 
     def _task_message(self) -> Task:
         sim = self._sim

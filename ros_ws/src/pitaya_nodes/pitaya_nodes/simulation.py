@@ -40,9 +40,10 @@ class Simulation:
         Raises:
             UnknownNameError: If a name is not registered.
         """
-        self.plant: Plant = load_registered("plants", plant)()
-        self.family = family or self.plant.family
+        kind = load_registered("plants", plant)
+        self.family = family or kind.family
         self._tasks = load_family(self.family)
+        self.plant: Plant = kind.of_family(self._tasks.spec.name)
         if self._tasks.spec.task_names != tuple(self.plant.task_names):
             raise InvalidValueError(
                 f"family {self.family} has tasks of {', '.join(self._tasks.spec.task_names)}, "
@@ -57,6 +58,13 @@ class Simulation:
     def task_names(self) -> tuple[str, ...]:
         """Names of the task parameters."""
         return tuple(self.plant.task_names)
+
+    @property
+    def goal(self) -> dict[str, float]:
+        """Goal positions by joint [rad or m] that the present task tells a policy; empty where it is hidden."""
+        values = dict(zip(self.task_names, self.plant.task.tolist(), strict=True))
+        told = self._tasks.reward_model.goal_parameters
+        return {joint: values[name] for joint, name in told.items()}
 
     def draw_task(self, seed: int) -> None:
         """Takes the first held-out task of a seed.

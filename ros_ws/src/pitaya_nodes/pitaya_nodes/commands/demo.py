@@ -91,7 +91,7 @@ def demo(
 def _show(console: Console, settings: DemoSettings, bundle: Bundle, interrupts: Interrupts) -> int:
     _head(console, settings, bundle)
     outcome, failure = DemoOutcome(), None
-    unit = "rad" if bundle.manifest.reward.task_names == ("target_rad",) else "m"
+    unit = "rad" if bundle.manifest.reward.task_names[0] == "target_rad" else "m"
     table = EpisodeTable(console, unit, settings.exploration_episodes)
     try:
         run_demo(settings, interrupts, outcome, lambda stage: console.print(f"[dim]{stage} ..."), table.add)
@@ -113,8 +113,14 @@ def _show(console: Console, settings: DemoSettings, bundle: Bundle, interrupts: 
 def _head(console: Console, settings: DemoSettings, bundle: Bundle) -> None:
     manifest = bundle.manifest
     console.print(f"[bold]{manifest.name}[/bold] on {settings.plant}, bundle {bundle.hash[:12]}")
+    told = bundle.robot.goal_joints
+    hidden = (
+        f"is told the goal of {', '.join(told)} and not the rest of its task"
+        if told
+        else "is not told its task"
+    )
     console.print(
-        f"The robot is not told its task (held-out task {settings.task_seed} of {manifest.family}). "
+        f"The robot {hidden} (held-out task {settings.task_seed} of {manifest.family}). "
         f"{settings.exploration_episodes} of {settings.episodes} episodes explore, "
         f"{manifest.horizon} steps each."
     )
@@ -151,7 +157,7 @@ def _tail(
         console.print(f"{verdict}[/] after {len(outcome.feedback)} episodes, {outcome.adapt_s:.1f} s")
     if trace is not None:
         told = ", ".join(f"{name} = {value:+.3f}" for name, value in trace.task.items())
-        console.print(f"The hidden task was {told}.")
+        console.print(f"The task was {told}.")
     for path in files:
         if path is not None and path.exists():
             console.print(f"  {path}", soft_wrap=True)
