@@ -39,6 +39,7 @@ setup(
             "demo = pitaya_nodes.commands.demo:demo",
             "adapt = pitaya_nodes.commands.adapt:adapt",
             "doctor = pitaya_nodes.commands.doctor:doctor",
+            "excite = pitaya_nodes.commands.excite:excite",
             "identify = pitaya_nodes.commands.identify:identify",
         ],
     },

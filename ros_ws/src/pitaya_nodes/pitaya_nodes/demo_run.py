@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pitaya_msgs.action import Adapt
+from rclpy.node import Node
 
 from pitaya_nodes.adapt_client import AdaptClient, ros_context
 from pitaya_nodes.bringup import MANAGER, find_bringup
@@ -130,7 +131,7 @@ def run_demo(
             for spec in find_bringup(BRING_UP).resolve(settings.arguments()):
                 group.start(replace(spec, respawn=False))  # a demonstration shows what failed
             on_stage(f"{len(group.children)} nodes start in ROS domain {domain.number}")
-            _wait_until_up(group, interrupts)
+            wait_until_up(group, interrupts)
             outcome.up_s = time.monotonic() - started_s
             on_stage("adapting")
             _adapt(settings, domain.number, interrupts, group, outcome, on_feedback)
@@ -139,7 +140,13 @@ def run_demo(
         domain.close()
 
 
-def _wait_until_up(group: ProcessGroup, interrupts: Interrupts) -> None:
+def wait_until_up(group: ProcessGroup, interrupts: Interrupts) -> None:
+    """Waits until the lifecycle manager has activated all nodes.
+
+    Raises:
+        BringUpError: If a node refuses, dies or takes too long.
+        GoalCancelledError: If the user interrupts.
+    """
     end_s = time.monotonic() + START_TIMEOUT_S
     while time.monotonic() < end_s:
         if interrupts.wait(POLL_S):
@@ -147,7 +154,7 @@ def _wait_until_up(group: ProcessGroup, interrupts: Interrupts) -> None:
         for child in group.poll():
             if child.spec.name == MANAGER and child.process.returncode == 0:
                 return
-            raise _ended(child)
+            raise ended(child)
     raise BringUpError(f"the nodes were not active within {START_TIMEOUT_S:g} s")
 
 
@@ -163,7 +170,7 @@ def _adapt(
     with ros_context(domain) as context:
         client = AdaptClient(context, interrupts)
         topics = [client.resolve_topic_name(topic) for topic in RECORDED]
-        if not client.wait_for(lambda: all(_is_recorded(client, topic) for topic in topics), 10.0):
+        if not client.wait_for(lambda: all(is_recorded(client, topic) for topic in topics), 10.0):
             raise BringUpError("the recorder does not listen; see its log")
 
         def take(feedback: Any) -> None:
@@ -172,7 +179,7 @@ def _adapt(
 
         def check() -> None:
             for child in group.poll():
-                raise _ended(child)
+                raise ended(child)
 
         started_s = time.monotonic()
         client.between_spins = check
@@ -182,11 +189,13 @@ def _adapt(
             outcome.adapt_s = time.monotonic() - started_s
 
 
-def _is_recorded(client: AdaptClient, topic: str) -> bool:
+def is_recorded(client: Node, topic: str) -> bool:
+    """Whether the recorder listens to a topic."""
     return any(info.node_name == RECORDER for info in client.get_subscriptions_info_by_topic(topic))
 
 
-def _ended(child: Any) -> BringUpError:
+def ended(child: Any) -> BringUpError:
+    """That a process ended, and what it said last."""
     tail = child.log_tail()
     said = f"; it said last: {tail}" if tail else ""
     return BringUpError(f"{child.spec.name} ended with status {child.process.returncode}{said}")

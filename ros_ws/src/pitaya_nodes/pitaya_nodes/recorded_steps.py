@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -21,10 +21,12 @@ from sim_bridge.identify.record import Steps
 Array = NDArray[np.float64]
 _TOLERANCE = 0.06
 """How far a period may be off, as a share of it."""
+_FASTEST_RAD_S = 60.0
+"""Twice what a servo's stall torque reaches against the joints' damping: who is faster was put there by a reset."""
 
 
 def read_steps(directory: Path, namespace: str = "") -> Steps:
-    """Every period whose states at both ends, command and former command were recorded.
+    """Every period whose states at both ends, command and former command were recorded, and that no reset cut.
 
     Raises:
         RecordingError: If there are none or the recording cannot be read.
@@ -36,9 +38,12 @@ def read_steps(directory: Path, namespace: str = "") -> Steps:
     stamps = sorted(commands)
     rows = []
     seen = sorted(states)
+    resets = _resets(seen, states)
     for former, now in pairwise(stamps):
         after = _state_after(seen, now)
-        if after is not None and now in states and _is_period(now - former):
+        if after is None or bisect_right(resets, former) != bisect_right(resets, after):
+            continue
+        if now in states and _is_period(now - former):
             rows.append((states[now], commands[former], commands[now], states[after]))
     if not rows:
         raise RecordingError(
@@ -64,6 +69,15 @@ def _by_stamp(messages: Sequence[Any], joints: tuple[str, ...], *, velocity: boo
             read.position if read.velocity is None else np.concatenate([read.position, read.velocity])
         )
     return found
+
+
+def _resets(stamps: list[int], states: dict[int, Array]) -> list[int]:
+    """Stamps of states to which no joint can have moved from the one before: in lock-step a reset takes no time."""
+    if len(stamps) < 2:
+        return []
+    position = np.array([states[stamp][: len(CLAW_JOINTS) + 1] for stamp in stamps])
+    speed = np.abs(np.diff(position, axis=0)).max(axis=1) / (np.diff(stamps) / NANOSECONDS)
+    return [stamps[index + 1] for index in np.flatnonzero(speed > _FASTEST_RAD_S)]
 
 
 def _state_after(stamps: list[int], now: int) -> int | None:

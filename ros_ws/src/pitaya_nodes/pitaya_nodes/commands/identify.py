@@ -29,16 +29,17 @@ _DEFAULT_MARGIN = 0.2
 def identify(recording: Path, out: Path, prongs: int, margin: float, namespace: str) -> None:
     """Fit servo gain, friction, latency and valve friction to RECORDING.
 
-    That is the folder `recording` which `pitaya up ... record:=true` wrote. Any motion of a few seconds that turns the
-    valve will do, such as two episodes of an Adapt goal. Writes ranges around what was measured, for
-    `pitaya train dclaw-turn-dynamics --ranges FILE`. Nothing moves.
+    That is a folder of `pitaya excite`, or the folder `recording` which `pitaya up ... record:=true` wrote. Any motion
+    of a few seconds that turns the valve will do, such as two episodes of an Adapt goal. Writes ranges around what was
+    measured, for `pitaya train dclaw-turn-dynamics --ranges FILE`. Nothing moves.
     """
     from meta_rl_core.families.dynamics_file import write_ranges
     from pitaya_nodes.recorded_steps import read_steps
     from sim_bridge.identify.fit import fit_body
     from sim_bridge.identify.report import make_ranges, tell
 
-    steps = read_steps(recording, namespace)
+    inner = recording / "recording"
+    steps = read_steps(inner if inner.is_dir() else recording, namespace)
     fit = fit_body(steps, prongs)
     write_ranges(out, make_ranges(fit, margin), {"recording": str(recording), **tell(fit)})
     for name, value in tell(fit).items():
