@@ -75,6 +75,11 @@ class Following:
         progress = self.progress
         return progress is not None and progress < LEAST_PROGRESS
 
+    @property
+    def complaint(self) -> str:
+        """A sentence if the last commands led nowhere, or an empty text."""
+        return f"the robot does not follow: {COMMANDS} commands in a row led nowhere" if self.ignored else ""
+
     def sent(self, command: Array) -> None:
         """Notes what was commanded [rad], shape (A,), in answer to the state that was looked at last."""
         self._way = None if self._from is None else command - self._from

@@ -32,6 +32,7 @@ class Robot(Node):
         self.position = dict.fromkeys((*FINGERS, VALVE), 0.1)
         self.wanted: dict[str, float] | None = None
         self.deaf = False
+        self.exchanged: tuple[str, ...] = ()
         self.sent: list[JointCommand] = []
         self._states = self.create_publisher(JointState, "joint_states", qos.STATE)
         self._commands = self.create_publisher(JointCommand, "joint_command", qos.COMMAND)
@@ -45,16 +46,21 @@ class Robot(Node):
         if not self.deaf:
             self.position |= dict(zip(command.joint_names, command.position, strict=True))
 
+    def measured(self) -> dict[str, float]:
+        swapped = zip(self.exchanged, reversed(self.exchanged), strict=True)
+        return self.position | {one: self.position[other] for one, other in swapped}
+
     def _tick(self) -> None:
         self._ticks += 1
-        state = JointState(name=list(self.position), position=list(self.position.values()))
+        measured = self.measured()
+        state = JointState(name=list(measured), position=list(measured.values()))
         state.header.stamp = self.get_clock().now().to_msg()
         self._states.publish(state)
         if self.wanted is not None and self._ticks % 10 == 0:
             command = JointCommand(header=state.header, joint_names=list(FINGERS))
             for name in FINGERS:
-                away = self.wanted[name] - self.position[name]
-                command.position.append(self.position[name] + max(min(away, 0.2), -0.2))
+                away = self.wanted[name] - measured[name]
+                command.position.append(measured[name] + max(min(away, 0.2), -0.2))
             self._commands.publish(command)
 
 
@@ -185,6 +191,23 @@ def test_a_robot_that_does_not_move_is_a_fault(gate: Graph, robot: Robot) -> Non
     robot.deaf = True
     wait_for(gate, GateStatus.FAULT, "the robot does not follow")
     assert not call(gate, "command_gate/return_to_start").success
+
+
+def test_two_joints_that_exchange_what_they_measure_are_a_fault_that_names_them_and_stay_where_they_are(
+    gate: Graph, robot: Robot
+) -> None:
+    robot.position |= START
+    run(gate, robot)
+    robot.exchanged = ("ff_joint1", "mf_joint2")  # 2 rad from each other
+    before = dict(robot.position)
+    fault = wait_for(gate, GateStatus.FAULT, "seem to have exchanged what they measure")
+    assert fault.reason.startswith("ff_joint1 and mf_joint2 ")
+    gate.probe.spin(0.3)
+    passed = len(robot.sent)
+    gate.probe.spin(0.5)  # commands still come
+    assert len(robot.sent) == passed
+    # A hold of what they measure would send each to the place of the other.
+    assert all(abs(robot.position[name] - before[name]) <= 0.21 for name in FINGERS)
 
 
 def test_a_controller_that_stops_listening_is_a_fault_that_names_it(gate: Graph, robot: Robot) -> None:

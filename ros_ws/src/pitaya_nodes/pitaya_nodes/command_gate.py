@@ -12,7 +12,6 @@ from rclpy.clock import Clock, ClockType
 from std_msgs.msg import Bool, Float64MultiArray
 from std_srvs.srv import Trigger
 
-from meta_rl_core.runtime.following import COMMANDS
 from meta_rl_core.runtime.safety_filter import soft_start
 from meta_rl_core.runtime.supervisor import Action, Mode
 from meta_rl_core.runtime.terms import JointReading
@@ -31,9 +30,7 @@ _WATCHES_PER_LOOK = 5
 """The graph is looked at four times a second, right after a command: that takes so long that one could have to wait."""
 _WATCHES_WITHOUT_COMMAND = 7
 """Where none comes it is looked at all the same."""
-_CONSUMER_MISSED_NS = convert.NANOSECONDS
 CONTROLLER_TOPIC = "forward_position_controller/commands"
-_IGNORED = f"the robot does not follow: {COMMANDS} commands in a row led nowhere"
 _AT_LIMIT = (Verdict.OUT_OF_RANGE, Verdict.TOO_FAR)
 
 
@@ -77,8 +74,8 @@ class CommandGate(ManagedNode):
         self._commanders = Commanders(self, outputs, source, self.value("consumer"))
         self._lock = HostLock(self.context.get_domain_id(), outputs[0])
         self._refuse_second()
-        self._check, self._safe, self._following = rules.check, rules.safe, rules.following
-        self._rules, self._modes.limits = rules, rules.limits
+        self._check, self._safe, self._rules = rules.check, rules.safe, rules
+        self._following, self._swaps, self._modes.limits = rules.following, rules.swaps, rules.limits
         self._early = EarlyCommand(self, self._try_early, rules.check.oldest_ns)
         self.made(self._early.timer, self.destroy_timer)
         self._executed = convert.command_message(rules.check.joints)
@@ -125,6 +122,7 @@ class CommandGate(ManagedNode):
         self._since_ns, self._sent_ns = self._now_ns(), -1
         self._former_step: NDArray[np.float64] | None = None
         self._following.begin()
+        self._swaps.begin()
 
     def _on_command(self, message: JointCommand) -> None:
         self._commands.came()
@@ -178,7 +176,7 @@ class CommandGate(ManagedNode):
             limited=changed if share == 1.0 else None,
             tracking_error_rad=error_rad,
             hold=self._commanders.gone,
-            fault=_IGNORED if self._following.ignored else "",
+            fault=self._following.complaint or self._swaps.measured(stamp_ns, measured),
         )
         if outcome.action is not Action.FORWARD:
             self._commands.refuse("not permitted", outcome.reason)
@@ -188,6 +186,8 @@ class CommandGate(ManagedNode):
         self._status.limited += changed
         self._sent_ns, self._former_step = stamp_ns, command - measured
         self._following.sent(command)
+        if exchanged := self._swaps.sent(command):
+            self._modes.update(moving=True, fault=exchanged)
 
     def _send(self, stamp_ns: int, position: NDArray[np.float64]) -> None:
         self._executed.header.stamp = convert.time_message(stamp_ns)
@@ -222,8 +222,8 @@ class CommandGate(ManagedNode):
     def _look_at_graph(self) -> str:
         """Why a person must look at who commands and who listens, or an empty text."""
         self._watches = 0
-        long = self._now_ns() - self._since_ns > _CONSUMER_MISSED_NS
-        return self._commanders.look(self._moving, long)
+        missed = self._now_ns() - self._since_ns > convert.NANOSECONDS
+        return self._commanders.look(self._moving, missed)
 
     def _now_ns(self) -> int:
         now_ns = int(self._clock.now().nanoseconds)
@@ -238,7 +238,7 @@ class CommandGate(ManagedNode):
         if latest is None:
             return
         stamp_ns, measured = latest
-        self._send(stamp_ns, self._safe.hold(measured))
+        self._send(stamp_ns, self._safe.hold(self._swaps.sorted_back(measured)))
         self._holds.came()
         self._status.holds += 1
         self.get_logger().info(f"holding the measured position: {reason}", throttle_duration_sec=10.0)

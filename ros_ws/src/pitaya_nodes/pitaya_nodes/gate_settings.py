@@ -18,6 +18,7 @@ from meta_rl_core.runtime.robot_file import find_robot, load_robot
 from meta_rl_core.runtime.robot_interface import RobotInterface
 from meta_rl_core.runtime.safety_filter import JointLimits, SafetyFilter
 from meta_rl_core.runtime.supervisor import Limits
+from meta_rl_core.runtime.swap_watch import ALARM, SwapWatch
 from meta_rl_core.runtime.time_outs import LONGEST_SILENCE_S, check_time_outs
 from pitaya_nodes.command_check import CommandCheck
 from pitaya_nodes.parameters import Setting
@@ -67,6 +68,14 @@ SETTINGS = (
         high=3.2,
     ),
     Setting(
+        "swap_alarm",
+        ALARM,
+        "Fault if the evidence that two joints have exchanged what they measure exceeds this; more for a "
+        "robot that is soft or late, 0: not watched.",
+        low=0.0,
+        high=1000.0,
+    ),
+    Setting(
         "consumer",
         "",
         "Name of the node that must listen to the gate's commands; if it stops doing so: hold, then fault; "
@@ -75,7 +84,8 @@ SETTINGS = (
     Setting(
         "lock_step",
         False,
-        "Whether the plant stands still until its command comes: no soft start, no watch for robots that stall.",
+        "Whether the plant stands still until its command comes: no soft start, no watch for robots that stall "
+        "or joints that are exchanged.",
     ),
     REALTIME_PRIORITY,
 )
@@ -89,6 +99,7 @@ class GateRules:
         check: Rules for single commands.
         safe: The last filter.
         following: Notices a robot that does not follow.
+        swaps: Notices joints that have exchanged what they measure.
         limits: When to hold and when to give up.
         ramp_s: Length of a soft start [s].
         start_rad: Start pose of the commanded joints [rad], shape (A,), or None if nobody said.
@@ -98,6 +109,7 @@ class GateRules:
     check: CommandCheck
     safe: SafetyFilter
     following: Following
+    swaps: SwapWatch
     limits: Limits
     ramp_s: float
     start_rad: Array | None
@@ -133,11 +145,16 @@ def make_rules(value: Callable[[str], Any]) -> GateRules:
         check=CommandCheck(robot.action, value("oldest_state_s"), leaps=waits),
         safe=SafetyFilter(joint_limits, period_s),
         following=Following(None if waits else value("stall_rad") or None),
+        swaps=_swap_watch(robot, 0.0 if waits else float(value("swap_alarm"))),
         limits=limits,
         ramp_s=0.0 if waits else float(value("soft_start_s")),
         start_rad=start_rad,
         notes=notes,
     )
+
+
+def _swap_watch(robot: RobotInterface, alarm: float) -> SwapWatch:
+    return SwapWatch(robot.action.joints, robot.action.max_step, robot.period_s, alarm)
 
 
 def _of_robot(
