@@ -58,7 +58,13 @@ def test_the_launch_file_starts_the_nodes_of_the_bring_up_file(
         (spec.name, spec.executable, "left") for spec in specs
     ]
     assert nodes[-2].parameters == [
-        {"bundle": "/b", "journal": "/j", "lock_step": False, "use_sim_time": False}
+        {
+            "bundle": "/b",
+            "journal": "/j",
+            "lock_step": False,
+            "use_sim_time": False,
+            "realtime_priority": 0,
+        }
     ]
 
 

@@ -24,7 +24,10 @@ _COMPARISON = re.compile(r"(\w+)\s*(==|!=)\s*(\S*)")
 _KINDS = ("string", "path", "bundle", "robot", "integer", "number", "boolean")
 _BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
 LARGEST_FILE_BYTES = 1 << 16
-_NODE_KEYS = {"name", "package", "executable", "managed", "if", "parameters", "remappings", "respawn"}
+_NODE_KEYS = {"name", "package", "executable", "arguments", "managed", "if", "parameters", "remappings"}
+_NODE_KEYS |= {"respawn", "spectator"}
+SHARE = "share"
+"""What $(share) stands for is the folder that holds config/bringup."""
 _ARGUMENT_KEYS = {"type", "default", "description", "choices"}
 
 
@@ -73,7 +76,12 @@ class Argument:
 
 @dataclass(frozen=True)
 class NodeSpec:
-    """One process to start."""
+    """One process to start.
+
+    Attributes:
+        spectator: Whether nothing else ends when it ends.
+        arguments: Words on its command line before those of ROS.
+    """
 
     name: str
     package: str
@@ -81,8 +89,10 @@ class NodeSpec:
     namespace: str = ""
     managed: bool = False
     respawn: bool = False
+    spectator: bool = False
     parameters: Mapping[str, Any] = field(default_factory=dict)
     remappings: Mapping[str, str] = field(default_factory=dict)
+    arguments: tuple[str, ...] = ()
 
 
 def _read_bounded(path: Path) -> str:
@@ -161,8 +171,17 @@ class BringUp:
             namespace=str(values.get("namespace", "")),
             managed=bool(row.get("managed", False)),
             respawn=bool(row.get("respawn", False)),
+            spectator=bool(row.get("spectator", False)),
             parameters=_substitute(row.get("parameters") or {}, values),
             remappings=_substitute(row.get("remappings") or {}, values),
+            arguments=tuple(
+                map(
+                    str,
+                    _substitute(
+                        row.get("arguments") or [], {**values, SHARE: self.path.absolute().parents[2]}
+                    ),
+                )
+            ),
         )
 
     def _argument(self, name: str, row: Any) -> Argument:

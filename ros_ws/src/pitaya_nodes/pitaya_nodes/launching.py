@@ -82,6 +82,7 @@ def _node(spec: NodeSpec) -> Any:
         executable=spec.executable,
         name=spec.name,
         namespace=spec.namespace,
+        arguments=list(spec.arguments),
         parameters=[dict(spec.parameters)] if spec.parameters else [],
         remappings=list(spec.remappings.items()),
         ros_arguments=enclave_arguments(spec.name, os.environ),

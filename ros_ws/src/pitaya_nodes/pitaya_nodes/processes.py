@@ -149,7 +149,7 @@ class ProcessGroup:
         )
 
     def _command(self, spec: NodeSpec) -> list[str]:
-        command = [*_executable(spec), "--ros-args", "-r", f"__node:={spec.name}"]
+        command = [*_executable(spec), *spec.arguments, "--ros-args", "-r", f"__node:={spec.name}"]
         command += enclave_arguments(spec.name, self._environment)
         if spec.namespace:
             command += ["-r", f"__ns:=/{spec.namespace.strip('/')}"]

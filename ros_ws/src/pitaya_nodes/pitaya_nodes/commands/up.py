@@ -72,6 +72,9 @@ def _ended(name: str, group: ProcessGroup, child: Child, first: bool) -> bool:
                 f"{', '.join(spec.parameters['nodes'])} was started again, but is not active", err=True
             )
             return False
+    if spec.spectator:
+        click.echo(f"{spec.name} ended with status {status}; the others go on", err=True)
+        return False
     if not spec.respawn:
         raise BringUpError(f"{spec.name} ended with status {status}; everything is stopped")
     if not group.respawn(child):
