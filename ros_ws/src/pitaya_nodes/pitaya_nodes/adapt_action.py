@@ -16,12 +16,7 @@ from rclpy.task import Future
 from meta_rl_core.errors import PitayaError
 from pitaya_nodes import convert
 from pitaya_nodes.episode import Episode, EpisodeOutcome
-from pitaya_nodes.errors import (
-    GoalCancelledError,
-    GoalStoppedError,
-    PlantError,
-    RewardMissingError,
-)
+from pitaya_nodes.errors import GoalCancelledError, GoalStoppedError, PlantError, RewardMissingError
 from pitaya_nodes.goals import AdaptGoal, read_goal
 from pitaya_nodes.waiting import Waiting
 
@@ -227,10 +222,11 @@ class AdaptAction:
             self.advanced(episode)
             await wait
         finally:
-            node.absorb()
-            outcome = episode.close()
-            node.publish_belief()
-            node.end_episode()
+            if node.context.ok():
+                node.absorb()
+                outcome = episode.close()
+                node.publish_belief()
+                node.end_episode()
         if outcome.judged == 0:
             raise RewardMissingError(
                 f"none of the {outcome.steps} steps of episode {index} was judged "
@@ -256,6 +252,8 @@ class AdaptAction:
 
     def _end(self, result: Adapt.Result) -> None:
         node = self._node
+        if not node.context.ok():
+            return  # the process ends in the middle of the goal, which for the journal has not ended
         self._watch.cancel()
         self._goal, self._budget_end_s, self._accepted, self._waited_for = None, None, False, ""
         result.belief = node.belief_message()
