@@ -9,7 +9,6 @@ states, with a reward for every state, so that it acts and adapts all the time.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import tempfile
 import time
@@ -29,9 +28,9 @@ from rclpy.context import Context
 from rclpy.node import Node
 from sensor_msgs.msg import JointState
 
+from benchmarks.fast_bundle import with_period
 from benchmarks.report import write_report
-from meta_rl_core.bundle import load_bundle, write_bundle
-from meta_rl_core.bundle.manifest import GOLDEN_FILE, MANIFEST_FILE, WEIGHTS_FILE
+from meta_rl_core.bundle import load_bundle
 from pitaya_nodes import convert, qos
 from pitaya_nodes.adapt_client import ros_context
 from pitaya_nodes.bringup import NodeSpec
@@ -259,19 +258,6 @@ def _milliseconds(took: dict[int, int]) -> NDArray[np.float64]:
 def _cpu_s(child: Child) -> float:
     fields = Path(f"/proc/{child.process.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / 100.0
-
-
-def with_period(bundle: Path, target: Path, period_s: float) -> Path:
-    """Copies a bundle, replacing the policy's period [s]; gives the copy."""
-    from safetensors.numpy import load_file
-
-    fields = json.loads((bundle / MANIFEST_FILE).read_text(encoding="utf-8"))
-    for written in ("schema_version", "files", "bundle_hash"):
-        fields.pop(written, None)
-    fields["period_s"] = fields["robot"]["period_s"] = period_s
-    weights = {name: value.astype(np.float64) for name, value in load_file(bundle / WEIGHTS_FILE).items()}
-    golden = {name: value.astype(np.float64) for name, value in load_file(bundle / GOLDEN_FILE).items()}
-    return write_bundle(target, fields, weights, golden).path
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -65,7 +65,7 @@ _DCLAW_DYNAMICS_FAST: dict[str, Any] = {
     "privileged_share": 0.0,
     "inference_weight": 0.0,
     "distillation_updates": 0,
-    "iterations": 250,
+    "iterations": 150,
     "reward_prediction_weight": 0.0,
     "transition_prediction_weight": 10.0,
     "goal_relabel_share": 0.5,

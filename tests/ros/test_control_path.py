@@ -3,7 +3,8 @@
 
 from pathlib import Path
 
-from benchmarks.control_path import Setting, measure, with_period
+from benchmarks.control_path import Setting, measure
+from benchmarks.fast_bundle import with_period
 from meta_rl_core.bundle import load_bundle
 
 
