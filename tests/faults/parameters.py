@@ -131,7 +131,7 @@ def _bad_value(setting: Setting, generator: np.random.Generator, *, running: boo
     kind = setting.kind
     if kind != "string":
         wrong.append("text")
-    if kind != "boolean":
+    if kind != "bool":
         wrong.append(True)
     if kind not in ("integer", "double"):
         wrong.append(7)
