@@ -104,7 +104,10 @@ def evaluate(
 
 
 def _scores(path: Path, tasks: int, protocol: Protocol, ranges: Path | None) -> dict[str, Any]:
-    if (path / "config.yaml").is_file():
+    from meta_rl_core.bundle.manifest import MANIFEST_FILE
+
+    # The settings of its run may lie beside a bundle as well.
+    if (path / "config.yaml").is_file() and not (path / MANIFEST_FILE).exists():
         from meta_rl_core.pearl.run_scores import score_run
 
         if ranges is not None:

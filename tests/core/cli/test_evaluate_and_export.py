@@ -39,6 +39,14 @@ def test_evaluating_writes_every_score_that_was_promised(tmp_path: Path) -> None
     assert "posterior" in result.output
 
 
+def test_a_bundle_that_has_the_settings_of_its_run_beside_it_is_still_a_bundle(tmp_path: Path) -> None:
+    bundle = make_random_bundle(tmp_path / "policy", family="point-robot")
+    (tmp_path / "policy" / "config.yaml").write_text("family: point-robot\n")
+    result = call("evaluate", tmp_path / "policy", "--tasks", 2)
+    assert result.exit_code == 0, result.output
+    assert bundle.hash[:12] in result.output
+
+
 def test_evaluating_twice_gives_the_same_scores(tmp_path: Path) -> None:
     make_random_bundle(tmp_path / "policy", family="dclaw-turn")
     scores = []
