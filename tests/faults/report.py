@@ -108,7 +108,7 @@ def markdown(report: Mapping[str, Any]) -> str:
 
 def _priority(machine: Fields) -> str:
     nice = machine.get("nice", 0)
-    return f" All processes of the run had the priority nice {nice}." if nice else ""
+    return f" All processes of the rows in real time had the priority nice {nice}." if nice else ""
 
 
 def _line(row: Fields) -> str:
