@@ -42,18 +42,7 @@ def damaged_answers(cases: int, generator: np.random.Generator, folder: Path) ->
 def dead_bus(cases: int, generator: np.random.Generator, folder: Path) -> Tally:
     """Row 19 b: no motor answers for a while; the driver holds, and old goals never come back."""
     del folder
-    tally, hand = Tally(), _hand()
-    for number in range(cases):
-        _follow(hand, float(generator.uniform(0.2, 0.5)))
-        hand.emulation.faults.add(Fault("silent", 0.0, hand.port.now_s + float(generator.uniform(0.3, 1.0))))
-        took_s = hand.until(lambda: hand.driver.mode is not Mode.FOLLOW)
-        hand.until(lambda: hand.driver.mode is Mode.HOLD)
-        hand.emulation.faults.clear()
-        jump_rad = _jump_rad(hand)
-        late = f"case {number}: held after {1e3 * took_s:.0f} ms" if took_s > HOLD_S else ""
-        stale = f"case {number}: goals {jump_rad:.3f} rad away" if jump_rad > LARGEST_JUMP_RAD else ""
-        tally.case(late or stale, latency_s=took_s)
-    return tally
+    return _outages("silent", 0.3, HOLD_S, cases, generator)
 
 
 def error_bits(cases: int, generator: np.random.Generator, folder: Path) -> Tally:
@@ -89,31 +78,26 @@ def error_bits(cases: int, generator: np.random.Generator, folder: Path) -> Tall
 def power_cycles(cases: int, generator: np.random.Generator, folder: Path) -> Tally:
     """Row 21: all motors lose power for up to a second; noticed, and back without a jump."""
     del folder
+    return _outages("power", 0.02, NOTICED_S, cases, generator)
+
+
+def _outages(
+    kind: str, shortest_s: float, allowed_s: float, cases: int, generator: np.random.Generator
+) -> Tally:
+    """Motors fall silent for up to a second while the hand follows: when that was seen, where goals are after it."""
     tally, hand = Tally(), _hand()
     for number in range(cases):
-        _follow(hand, float(generator.uniform(0.05, 0.3)))
-        off_s = float(generator.uniform(0.02, 1.0))
-        hand.emulation.faults.add(Fault("power", 0.0, hand.port.now_s + off_s))
-        noticed_s = hand.until(lambda: hand.driver.mode is Mode.LOST, 2.0)
+        hand.follow(float(generator.uniform(0.2, 0.5)))
+        off_s = float(generator.uniform(shortest_s, 1.0))
+        hand.emulation.faults.add(Fault(kind, 0.0, hand.port.now_s + off_s))
+        seen_s = hand.until(lambda: hand.driver.mode is not Mode.FOLLOW, 2.0)
         hand.until(lambda: hand.driver.mode is Mode.HOLD)
         hand.emulation.faults.clear()
         jump_rad = _jump_rad(hand)
-        late = f"case {number}: noticed after {1e3 * noticed_s:.0f} ms" if noticed_s > NOTICED_S else ""
+        late = f"case {number}: seen after {1e3 * seen_s:.0f} ms" if seen_s > allowed_s else ""
         jumped = f"case {number}: goals {jump_rad:.3f} rad away" if jump_rad > LARGEST_JUMP_RAD else ""
-        tally.case(late or jumped, latency_s=noticed_s)
+        tally.case(late or jumped, latency_s=seen_s)
     return tally
-
-
-def _follow(hand: VirtualRobot, duration_s: float) -> None:
-    """Swings the first joint; one command each cycle."""
-
-    def command() -> None:
-        if hand.driver.mode in (Mode.HOLD, Mode.FOLLOW):
-            pose = hand.driver.robot.start_rad.copy()
-            pose[0] = 0.2 * np.sin(2.0 * hand.port.now_s)
-            hand.driver.command(pose)
-
-    hand.run(duration_s, command)
 
 
 def _jump_rad(hand: VirtualRobot) -> float:

@@ -24,18 +24,6 @@ def hand(robot: RobotDescription) -> VirtualRobot:
     return VirtualRobot(robot).ready()
 
 
-def follow(hand: VirtualRobot, duration_s: float) -> None:
-    """Commands swing joint 0 of the first finger, one each cycle."""
-
-    def command() -> None:
-        if hand.driver.mode in (Mode.HOLD, Mode.FOLLOW):
-            pose = hand.driver.robot.start_rad.copy()
-            pose[0] = 0.2 * np.sin(2.0 * hand.port.now_s)
-            hand.driver.command(pose)
-
-    hand.run(duration_s, command)
-
-
 def test_the_hand_takes_its_start_pose_slowly_and_then_follows(
     hand: VirtualRobot, robot: RobotDescription
 ) -> None:
@@ -54,7 +42,7 @@ def test_the_hand_takes_its_start_pose_slowly_and_then_follows(
 def test_positions_speeds_and_torques_are_those_of_the_simulated_hand(
     hand: VirtualRobot, robot: RobotDescription
 ) -> None:
-    follow(hand, 0.4)
+    hand.follow(0.4)
     state = hand.driver.state
     assert state is not None
     hand.emulation.advance_to(state.time_s)
@@ -104,7 +92,7 @@ def test_a_command_is_written_at_once_and_not_only_with_the_next_cycle(hand: Vir
 
 
 def test_it_holds_when_commands_end(hand: VirtualRobot) -> None:
-    follow(hand, 0.5)
+    hand.follow(0.5)
     assert hand.until(lambda: hand.driver.mode is Mode.HOLD) <= 0.52
     assert "no command for 0.5" in hand.driver.reason
     assert hand.driver.holds == 1
@@ -121,7 +109,7 @@ def test_without_torque_it_takes_no_command(robot: RobotDescription) -> None:
 def test_five_percent_loss_costs_no_hold_and_no_state_for_100_ms(hand: VirtualRobot) -> None:
     hand.emulation.faults.add(Fault("drop", probability=0.05))
     hand.complete = hand.cycles = 0
-    follow(hand, 10.0)
+    hand.follow(10.0)
     assert hand.driver.holds == 0
     assert hand.driver.mode is Mode.FOLLOW
     # A motor is lost twice in a row in 1 of 400 cases; 10 motors: 2.5 % of cycles.
@@ -131,7 +119,7 @@ def test_five_percent_loss_costs_no_hold_and_no_state_for_100_ms(hand: VirtualRo
 def test_a_dead_bus_is_a_hold_within_the_allowed_silence_and_old_goals_never_come_back(
     hand: VirtualRobot,
 ) -> None:
-    follow(hand, 0.5)
+    hand.follow(0.5)
     hand.emulation.faults.add(Fault("silent", 0.0, hand.port.now_s + 0.8))
     took_s = hand.until(lambda: hand.driver.mode is not Mode.FOLLOW)
     assert took_s <= 0.2
@@ -145,7 +133,7 @@ def test_a_dead_bus_is_a_hold_within_the_allowed_silence_and_old_goals_never_com
     }
     assert max(abs(goals[bus_id]) for bus_id in FINGER_IDS) * 0.0015339808 <= 0.05
     assert hand.emulation.chain.motor(10).table["bus_watchdog"] == 5
-    follow(hand, 0.5)
+    hand.follow(0.5)
     assert hand.driver.mode is Mode.FOLLOW
 
 
@@ -176,7 +164,7 @@ def test_every_error_bit_of_every_finger_motor_holds_the_hand_and_is_named(hand:
 
 
 def test_one_silent_motor_is_a_fault_that_names_it_and_the_others_are_still_heard(hand: VirtualRobot) -> None:
-    follow(hand, 0.3)
+    hand.follow(0.3)
     hand.emulation.faults.add(Fault("silent", bus_id=21))
     assert hand.until(lambda: hand.driver.mode is Mode.FAULT) <= 0.2
     assert hand.driver.reason == "no answer from motor 21 (mf_joint1)"
@@ -205,7 +193,7 @@ def test_power_cycles_are_noticed_and_come_back_without_a_jump(hand: VirtualRobo
 def test_heat_shortens_reach_then_holds_until_it_is_cool_again(
     hand: VirtualRobot, robot: RobotDescription
 ) -> None:
-    follow(hand, 0.2)
+    hand.follow(0.2)
     # Half-way from 70 to 77 degrees: half the full reach.
     hand.emulation.faults.add(Fault("heat", bus_id=12, value=73.5))
     hand.run(0.1)

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
+
 from meta_rl_core.dynamixel.driver import HandDriver
 from meta_rl_core.dynamixel.mode import Mode
 from meta_rl_core.dynamixel.routines import to_start
@@ -52,3 +54,14 @@ class VirtualRobot:
             assert self.port.now_s - begin_s < within_s, (self.driver.mode, self.driver.reason)
             self.cycle()
         return self.port.now_s - begin_s
+
+    def follow(self, duration_s: float) -> None:
+        """Commands swing joint 0 of the first finger, one each cycle."""
+
+        def command() -> None:
+            if self.driver.mode in (Mode.HOLD, Mode.FOLLOW):
+                pose = self.driver.robot.start_rad.copy()
+                pose[0] = 0.2 * np.sin(2.0 * self.port.now_s)
+                self.driver.command(pose)
+
+        self.run(duration_s, command)
