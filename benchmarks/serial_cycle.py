@@ -1,14 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """The driver's cycle against the emulated D'Claw in real time: late cycles, durations, time on the bus.
 
-`python -m benchmarks.serial_cycle [--minutes 10] [--json FILE]`. The emulator runs in a process of its own behind a
-pseudo-terminal, at the speed of a line of 1 Mbit/s; the driver follows ten commands a second. A machine that does other
-work too makes cycles late.
+`python -m benchmarks.serial_cycle [--minutes 10] [--realtime-priority 20] [--json FILE]`. The emulator runs in a
+process of its own behind a pseudo-terminal, at the speed of a line of 1 Mbit/s; the driver follows ten commands a second.
+A machine that does other work too, or a virtual one that its host lets wait, makes cycles late: programs that do nothing
+but sleep run beside it (stalls.py), and late cycles during which one of them was kept waiting too are counted apart.
 """
 
 from __future__ import annotations
 
 import argparse
+import gc
+import os
 import subprocess
 import sys
 import tempfile
@@ -21,6 +24,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.report import write_report
+from benchmarks.stalls import stalls_noticed, summary
 from meta_rl_core.dynamixel.block import LENGTH
 from meta_rl_core.dynamixel.bus import BITS_PER_BYTE, REQUEST_BYTES, STATUS_BYTES
 from meta_rl_core.dynamixel.control_table import REGISTERS
@@ -29,6 +33,7 @@ from meta_rl_core.dynamixel.mode import Mode
 from meta_rl_core.dynamixel.port import SteadyPort
 from meta_rl_core.dynamixel.routines import to_start
 from meta_rl_core.runtime.robot_file import find_robot, load_robot
+from pitaya_nodes.realtime import keep_awake, take_priority
 
 EMULATE = "from meta_rl_core.cli.main import run; run()"
 COMMANDS_PER_S, SWING_RAD, SWING_S = 10, 0.1, 2.0
@@ -59,8 +64,12 @@ class ByteCounter:
 
 
 @contextmanager
-def emulated(robot: str) -> Iterator[str]:
+def emulated(robot: str, realtime_priority: int = 0) -> Iterator[str]:
     """An emulated robot in a process of its own; gives the path of its serial port.
+
+    Args:
+        robot: Name or path of its description.
+        realtime_priority: Of that process, under SCHED_FIFO, for it stands for motors; 0 for an ordinary one.
 
     Raises:
         TimeoutError: If it does not start.
@@ -76,6 +85,8 @@ def emulated(robot: str) -> Iterator[str]:
                 if process.poll() is not None or time.monotonic() > end_s:
                     raise TimeoutError(f"the emulator did not start within {_EMULATOR_STARTS_S:g} s")
                 time.sleep(0.02)
+            if realtime_priority:
+                os.sched_setscheduler(process.pid, os.SCHED_FIFO, os.sched_param(realtime_priority))
             yield str(link)
         finally:
             process.terminate()
@@ -94,14 +105,31 @@ def bus_time_s(motors: int, commanded: int, baud_rate: int, commands: float = 0.
     return ((1.0 + commands) * write + read) * BITS_PER_BYTE / baud_rate
 
 
-def measure(driver: HandDriver, port: SteadyPort, cycles: int) -> dict[str, Any]:
-    """Runs cycles at the state rate and takes their time.
+def measure(driver: HandDriver, port: SteadyPort, cycles: int, realtime_priority: int = 0) -> dict[str, Any]:
+    """Runs cycles at the state rate and takes their time, beside programs that only sleep.
 
-    A cycle is late if it ends after the next one should have begun, which then begins at once. The driver must hold
-    the hand.
+    Args:
+        driver: Holds the hand.
+        port: Its serial port.
+        cycles: How many.
+        realtime_priority: That of this process; the sleepers have a higher one.
+    """
+    with stalls_noticed(realtime_priority and realtime_priority + 1) as sleepers:
+        results, late = _run(driver, port, cycles)
+    results["late_cycles_while_a_sleeper_waited"] = sum(sleepers.overlapping(*cycle) for cycle in late)
+    return {**results, "sleepers": summary(sleepers)}
+
+
+def _run(
+    driver: HandDriver, port: SteadyPort, cycles: int
+) -> tuple[dict[str, Any], list[tuple[float, float]]]:
+    """Runs the cycles; gives the report and, of each late cycle, when it was due and when it ended [s].
+
+    A cycle is late if it ends after the next one should have begun, which then begins at once.
     """
     period_s = 1.0 / driver.robot.state_hz
-    start, late, incomplete = driver.robot.start_rad, 0, 0
+    start, incomplete = driver.robot.start_rad, 0
+    late: list[tuple[float, float]] = []
     duration_s, begin_late_s = np.zeros(cycles), np.zeros(cycles)
     per_command = round(driver.robot.state_hz / COMMANDS_PER_S)
     driver.command(start)
@@ -114,15 +142,15 @@ def measure(driver: HandDriver, port: SteadyPort, cycles: int) -> dict[str, Any]
         incomplete += driver.cycle() is None
         end_s = driver.clock()
         begin_late_s[number], duration_s[number] = begin_s - due_s, end_s - begin_s
-        due_s += period_s
-        if end_s > due_s:
-            late, due_s = late + 1, end_s
+        if end_s > due_s + period_s:
+            late.append((due_s, end_s))
+        due_s = max(due_s + period_s, end_s)
     used_s = counter.count * BITS_PER_BYTE / port.baudrate
     traffic = driver.link.bus.traffic
-    return {
+    report = {
         "cycles": cycles,
         "state_hz": driver.robot.state_hz,
-        "late_cycles": late,
+        "late_cycles": len(late),
         "incomplete_cycles": incomplete,
         "mode_at_end": driver.mode.value,
         "holds": driver.holds,
@@ -140,6 +168,7 @@ def measure(driver: HandDriver, port: SteadyPort, cycles: int) -> dict[str, Any]
             3,
         ),
     }
+    return report, late
 
 
 def _quantiles(times_s: np.ndarray[Any, Any]) -> dict[str, float]:
@@ -152,12 +181,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--robot", default="dclaw", help="name or path of a robot description")
+    parser.add_argument(
+        "--realtime-priority", type=int, default=0, help="of driver and emulator, under SCHED_FIFO"
+    )
     parser.add_argument("--json", type=Path)
     options = parser.parse_args(arguments)
     robot = load_robot(find_robot(options.robot))
     if robot.bus is None:
         parser.error(f"robot {robot.name} has no Dynamixel bus")
-    with emulated(options.robot) as path:
+    take_priority(options.realtime_priority)
+    let_sleep, _ = keep_awake(options.realtime_priority)
+    with emulated(options.robot, options.realtime_priority) as path:
         port = SteadyPort(path, robot.bus.baud_rate, robot.bus.latency_timer_ms / 1000.0)
         driver = HandDriver(robot, port)
         driver.connect()
@@ -167,10 +201,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
             while driver.mode is Mode.ROUTINE:
                 driver.cycle()
                 time.sleep(0.5 / robot.state_hz)
-            results = measure(driver, port, max(round(60.0 * options.minutes * robot.state_hz), 1))
+            # As a node does when it is activated.
+            gc.collect()
+            gc.freeze()
+            cycles = max(round(60.0 * options.minutes * robot.state_hz), 1)
+            results = measure(driver, port, cycles, options.realtime_priority)
         finally:
             driver.close()
-    write_report(options.json, {"minutes": options.minutes, **results})
+            let_sleep()
+    settings = {"minutes": options.minutes, "realtime_priority": options.realtime_priority}
+    write_report(options.json, {**settings, **results})
     return int(results["late_cycles"] > 0 or results["incomplete_cycles"] > 0)
 
 

@@ -1,6 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the benchmarks of the bus count; long forms are `python -m benchmarks.serial_cycle` and `.serial_success`."""
 
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
 from math import radians
 from pathlib import Path
 
@@ -11,6 +17,7 @@ pytest.importorskip("pitaya_nodes")
 
 from benchmarks.serial_cycle import bus_time_s, measure
 from benchmarks.serial_success import SerialHand, adapt
+from benchmarks.stalls import Sleepers, Stall, stalls_noticed, summary
 from meta_rl_core.families.dclaw_turn import RESET_POSE_RAD
 from meta_rl_core.runtime.evaluator import Protocol
 from meta_rl_core.runtime.robot_description import RobotDescription
@@ -69,3 +76,35 @@ def test_a_policy_meets_a_task_on_the_bus_and_what_the_soft_start_cut_does_not_c
     assert [outcome.judged for outcome in outcomes] == [40]
     # Five steps lie within the half second; they may reach as far as chosen by chance.
     assert 35 <= counted <= 36
+
+
+def test_late_cycles_are_held_against_what_a_program_that_only_sleeps_notices() -> None:
+    sleepers = Sleepers()
+    sleepers.stalls = [Stall(1.0, 1.003, 0), Stall(2.0, 2.012, 1)]
+    assert summary(sleepers) == {
+        "stalls_over_2_ms": 2,
+        "stalls_over_4_ms": 1,
+        "stalls_over_10_ms": 1,
+        "largest_ms": 12.0,
+    }
+    assert sleepers.overlapping(1.002, 1.012)
+    assert not sleepers.overlapping(1.003, 2.0)
+    assert sleepers.overlapping(1.9, 2.001)
+
+
+def test_a_sleeper_runs_on_every_processor_and_notices_that_it_was_stopped() -> None:
+    with stalls_noticed() as sleepers:
+        task = f"/proc/self/task/{threading.get_native_id()}/children"
+        children = [int(pid) for pid in Path(task).read_text().split()]
+        assert len(children) >= len(os.sched_getaffinity(0))
+        for pid in children:
+            os.kill(pid, signal.SIGSTOP)
+        begin_s = time.monotonic()
+        time.sleep(0.3)
+        end_s = time.monotonic()
+        for pid in children:
+            os.kill(pid, signal.SIGCONT)
+        time.sleep(0.05)
+    assert {stall.processor for stall in sleepers.stalls} == os.sched_getaffinity(0)
+    assert sleepers.overlapping(begin_s + 0.1, end_s)
+    assert sleepers.longer_than(0.25) == len(os.sched_getaffinity(0))

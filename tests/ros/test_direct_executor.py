@@ -234,34 +234,3 @@ def test_a_shutdown_from_elsewhere_ends_a_spin_that_waits_for_nothing(ros_domain
         except ExternalShutdownException:
             assert end == "context"
         timer.join()
-
-
-def test_priority_reaches_every_thread_or_says_how_to_be_permitted(monkeypatch: pytest.MonkeyPatch) -> None:
-    import os
-
-    from pitaya_nodes.errors import RealtimeError
-    from pitaya_nodes.realtime import take_priority
-
-    told: dict[int, tuple[int, int]] = {}
-
-    def note(thread: int, policy: int, parameter: os.sched_param) -> None:
-        told[thread] = (policy, parameter.sched_priority)
-
-    monkeypatch.setattr(os, "sched_setscheduler", note)
-    take_priority(0)
-    assert told == {}
-    waiting = threading.Event()
-    other = threading.Thread(target=waiting.wait)
-    other.start()
-    take_priority(20)
-    waiting.set()
-    other.join()
-    assert {threading.get_native_id(), other.native_id} <= set(told)
-    assert set(told.values()) == {(os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, 20)}
-
-    def refuse(*_: object) -> None:
-        raise PermissionError
-
-    monkeypatch.setattr(os, "sched_setscheduler", refuse)
-    with pytest.raises(RealtimeError, match=r"rtprio 20.*or set realtime_priority to 0"):
-        take_priority(20)

@@ -25,7 +25,7 @@ from pitaya_nodes.direct_executor import DirectExecutor
 from pitaya_nodes.fit import fit_line
 from pitaya_nodes.parameters import Setting, declare_settings
 from pitaya_nodes.polled import Polled
-from pitaya_nodes.realtime import REALTIME_PRIORITY, take_priority
+from pitaya_nodes.realtime import REALTIME_PRIORITY, keep_awake, take_priority
 from pitaya_nodes.security import check_security
 
 # Misfits are looked for once a second (fit.py); a handler here is one more thing to look at for every message.
@@ -120,7 +120,7 @@ class ManagedNode(LifecycleNode):
         """Configures, or refuses and releases what was made so far."""
         try:
             if self.has_parameter(REALTIME_PRIORITY.name):
-                take_priority(int(self.value(REALTIME_PRIORITY.name)))
+                self._go_ahead_of_others(int(self.value(REALTIME_PRIORITY.name)))
             self.configure()
         except PitayaError as error:
             self._release_all()
@@ -163,6 +163,13 @@ class ManagedNode(LifecycleNode):
         result = super().on_shutdown(state)
         self._release_all()
         return result
+
+    def _go_ahead_of_others(self, priority: int) -> None:
+        take_priority(priority)
+        let_sleep, complaint = keep_awake(priority)
+        self._made.append(let_sleep)
+        if complaint:
+            self.get_logger().warning(complaint)
 
     def _release_all(self) -> None:
         self.release()
