@@ -2,9 +2,10 @@
 """The driver's cycle against the emulated D'Claw in real time: late cycles, durations, time on the bus.
 
 `python -m benchmarks.serial_cycle [--minutes 10] [--realtime-priority 20] [--json FILE]`. The emulator runs in a
-process of its own behind a pseudo-terminal, at the speed of a line of 1 Mbit/s; the driver follows ten commands a second.
-A machine that does other work too, or a virtual one that its host lets wait, makes cycles late: programs that do nothing
-but sleep run beside it (stalls.py), and late cycles during which one of them was kept waiting too are counted apart.
+process of its own behind a pseudo-terminal, at the speed of a line of 1 Mbit/s; the driver follows ten commands a
+second. A machine that does other work too, or a virtual one that its host lets wait, makes cycles late: programs that
+do nothing but sleep run beside it (stalls.py), and late cycles during which one of them was kept waiting too are
+counted apart.
 """
 
 from __future__ import annotations
