@@ -26,9 +26,9 @@ from pitaya_nodes.modes import Modes
 from pitaya_nodes.polled import PolledStates
 from pitaya_nodes.return_to_start import ReturnToStart, why_not_now
 
-_WATCHES_PER_LOOK = 5
+_WATCHES_PER_LOOK = 12
 """The graph is looked at four times a second, right after a command: that takes so long that one could have to wait."""
-_WATCHES_WITHOUT_COMMAND = 7
+_WATCHES_WITHOUT_COMMAND = 17
 """Where none comes it is looked at all the same."""
 CONTROLLER_TOPIC = "forward_position_controller/commands"
 _AT_LIMIT = (Verdict.OUT_OF_RANGE, Verdict.TOO_FAR)

@@ -24,7 +24,9 @@ from pitaya_nodes.command_check import CommandCheck
 from pitaya_nodes.parameters import Setting
 from pitaya_nodes.realtime import REALTIME_PRIORITY
 
-WATCH_PERIOD_S = 0.05
+WATCH_PERIOD_S = 0.02
+_HOLD_EARLY_S = 0.05
+"""The gate looks around only so often, and computers are busy: it must have held when the time-out is over."""
 
 Array = NDArray[np.float64]
 _NOT_FOLLOWED_PERIODS = 3.5
@@ -136,8 +138,7 @@ def make_rules(value: Callable[[str], Any]) -> GateRules:
         Limits.for_period(period_s),
         state_age_s=None,
         fault_age_s=None,
-        # The gate looks around only so often; it must have held when the time-out is over, not begun to look.
-        command_age_s=max(timeout_s - WATCH_PERIOD_S, (timeout_s + period_s) / 2.0),
+        command_age_s=max(timeout_s - _HOLD_EARLY_S, (timeout_s + period_s) / 2.0),
         resume_samples=0,
         tracking_s=_NOT_FOLLOWED_PERIODS * period_s,
     )
