@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from lifecycle_msgs.msg import Transition
 from pitaya_msgs.msg import JointCommand
+from rclpy.serialization import serialize_message
 from sensor_msgs.msg import JointState
 
 from meta_rl_core.bundle import load_bundle
@@ -132,6 +133,24 @@ def test_an_unsound_command_is_refused_counted_and_named(
     before = len(driver.executed)
     driver.command(driver.state(), **changed)
     probe.until(lambda: int(probe.diagnosed("/command_gate: joint_command", key) or 0) == counted + 1)
+    # What may have come in that second is a hold: the measured position.
+    assert all(list(item.position) == [POSE] * 9 for item in driver.executed[before:])
+
+
+@pytest.mark.parametrize("length", [4, 12, 100])
+def test_a_command_that_is_cut_off_is_refused_counted_and_named(driver: Driver, length: int) -> None:
+    probe, name = driver.probe, "/command_gate: joint_command"
+    key = "refused: wrong names, lengths or numbers"
+    counted = int(probe.diagnosed(name, key) or 0)
+    before = len(driver.executed)
+    sound = JointCommand(
+        header=driver.state().header, joint_names=list(FINGERS), position=[POSE + 0.05] * 9, **{}
+    )
+    driver._commands.publish(bytes(serialize_message(sound))[:length])
+    probe.until(lambda: int(probe.diagnosed(name, key) or 0) == counted + 1)
+    assert f"a joint command of {length} bytes cannot be read" in (
+        probe.diagnosed(name, "last refusal") or ""
+    )
     # What may have come in that second is a hold: the measured position.
     assert all(list(item.position) == [POSE] * 9 for item in driver.executed[before:])
 

@@ -10,6 +10,7 @@ from action_msgs.msg import GoalStatus
 from pitaya_msgs.msg import GateStatus, JointCommand, PolicyStatus, StampedReward
 from pitaya_msgs.srv import ResetPlant
 from rclpy.node import Node
+from rclpy.serialization import serialize_message
 from sensor_msgs.msg import JointState
 from std_srvs.srv import Trigger
 
@@ -29,6 +30,7 @@ class Robot(Node):
         self.position = dict.fromkeys((*FINGERS, VALVE), 0.1)
         self.shown = True
         self.nan = False
+        self.length: int | None = None
         self.commands: list[JointCommand] = []
         self._states = self.create_publisher(JointState, "joint_states", qos.STATE)
         self._executed = self.create_publisher(JointCommand, "executed_command", qos.PAIRED)
@@ -63,7 +65,10 @@ class Robot(Node):
         if self.wild_ns:
             wild_ns, self.wild_ns = convert.stamp_ns(state.header.stamp) + self.wild_ns, 0
             state.header.stamp = convert.time_message(wild_ns)
-        self._states.publish(state)
+        if self.length is None:
+            self._states.publish(state)
+        else:
+            self._states.publish(bytes(serialize_message(state))[: self.length])
         self._rewards.publish(StampedReward(header=state.header, reward=-1.0, error=1.0))
 
 
@@ -146,11 +151,14 @@ def test_a_second_without_states_ends_the_goal_and_a_person_must_clear_the_fault
     end(policy, begin(policy, robot))
 
 
-def test_three_states_that_cannot_be_read_hold(policy: Graph, robot: Robot) -> None:
+@pytest.mark.parametrize("length", [None, 4, 200])
+def test_three_states_that_are_not_finite_or_cut_off_hold(
+    policy: Graph, robot: Robot, length: int | None
+) -> None:
     handle = begin(policy, robot)
-    robot.nan = True
+    robot.nan, robot.length = length is None, length
     wait_for(policy, PolicyStatus.HOLD)
-    robot.nan = False
+    robot.nan, robot.length = False, None
     wait_for(policy, PolicyStatus.ACTIVE)
     assert all(abs(number) < 10.0 for item in robot.commands for number in item.position)
     end(policy, handle)

@@ -3,15 +3,17 @@
 
 from __future__ import annotations
 
-from array import array
+import time
 
 import numpy as np
 from numpy.typing import NDArray
 from pitaya_msgs.msg import GateStatus, JointCommand
 from rclpy.clock import Clock, ClockType
-from std_msgs.msg import Bool, Float64MultiArray
+from sensor_msgs.msg import JointState
+from std_msgs.msg import Bool
 from std_srvs.srv import Trigger
 
+from meta_rl_core.errors import BadReadingError
 from meta_rl_core.runtime.safety_filter import soft_start
 from meta_rl_core.runtime.supervisor import Action, Mode
 from meta_rl_core.runtime.terms import JointReading
@@ -19,18 +21,19 @@ from pitaya_nodes import convert, qos
 from pitaya_nodes.command_check import Decision, Verdict
 from pitaya_nodes.commanders import Commanders
 from pitaya_nodes.early_command import EarlyCommand
+from pitaya_nodes.gate_outlets import CONTROLLER_TOPIC, EXECUTED_TOPIC, GateOutlets
 from pitaya_nodes.gate_settings import SETTINGS, WATCH_PERIOD_S, GateRules, make_rules
 from pitaya_nodes.host_lock import CommanderError, HostLock
 from pitaya_nodes.managed_node import ManagedNode, run
 from pitaya_nodes.modes import Modes
-from pitaya_nodes.polled import PolledStates
+from pitaya_nodes.polled import PolledReadings
 from pitaya_nodes.return_to_start import ReturnToStart, why_not_now
+from pitaya_nodes.serialized_joints import SerializedReadings
 
 _WATCHES_PER_LOOK = 12
 """The graph is looked at four times a second, right after a command: that takes so long that one could have to wait."""
 _WATCHES_WITHOUT_COMMAND = 17
 """Where none comes it is looked at all the same."""
-CONTROLLER_TOPIC = "forward_position_controller/commands"
 _AT_LIMIT = (Verdict.OUT_OF_RANGE, Verdict.TOO_FAR)
 
 
@@ -48,7 +51,6 @@ class CommandGate(ManagedNode):
         self._commands = self.diagnostics.monitor("joint_command")
         self._holds = self.diagnostics.monitor("holds")
         self._simulated = bool(self.value("use_sim_time"))
-        self._clock = self.get_clock() if self._simulated else Clock(clock_type=ClockType.STEADY_TIME)
         self._rules: GateRules | None = None
         self._lock: HostLock | None = None
         self._return: ReturnToStart | None = None
@@ -69,7 +71,7 @@ class CommandGate(ManagedNode):
         rules = make_rules(self.value)
         for note in rules.notes:
             self.get_logger().warning(note)
-        outputs = [self.resolve_topic_name(topic) for topic in ("executed_command", CONTROLLER_TOPIC)]
+        outputs = [self.resolve_topic_name(topic) for topic in (EXECUTED_TOPIC, CONTROLLER_TOPIC)]
         source = self.resolve_topic_name("joint_command")
         self._commanders = Commanders(self, outputs, source, self.value("consumer"))
         self._lock = HostLock(self.context.get_domain_id(), outputs[0])
@@ -78,11 +80,10 @@ class CommandGate(ManagedNode):
         self._following, self._swaps, self._modes.limits = rules.following, rules.swaps, rules.limits
         self._early = EarlyCommand(self, self._try_early, rules.check.oldest_ns)
         self.made(self._early.timer, self.destroy_timer)
-        self._executed = convert.command_message(rules.check.joints)
-        self._forward_outlet = self.outlet(Float64MultiArray, CONTROLLER_TOPIC, qos.CONTROLLER)
-        self._executed_outlet = self.outlet(JointCommand, "executed_command", qos.PAIRED)
-        self._polled = self.polled(PolledStates(self, "joint_states", qos.EVERY_STATE))
-        self.listen(JointCommand, "joint_command", self._on_command, qos.COMMAND)
+        self._send = GateOutlets(self, rules.check.joints).send
+        self._polled = self.polled(PolledReadings(self, JointState, "joint_states", qos.EVERY_STATE))
+        self._serialized = SerializedReadings(JointCommand)
+        self.listen(JointCommand, "joint_command", self._on_command, qos.COMMAND, raw=True)
         self.serve(Trigger, "~/return_to_start", self._on_return)
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self.made(self.create_timer(WATCH_PERIOD_S, self._watch, clock=steady), self.destroy_timer)
@@ -124,13 +125,17 @@ class CommandGate(ManagedNode):
         self._following.begin()
         self._swaps.begin()
 
-    def _on_command(self, message: JointCommand) -> None:
+    def _on_command(self, data: bytes) -> None:
         self._commands.came()
         if not self.active:
             self._commands.refuse("gate not active", "the gate is not active")
             return
         self._fetch_states()
-        command = convert.reading_from_command(message)
+        try:
+            command = self._serialized.read(data)
+        except BadReadingError as error:
+            self._commands.refuse(Verdict.UNREADABLE.value, str(error))
+            return
         if self._check.overtook(command.stamp_ns):
             self._early.keep(command, self._now_ns())
             return
@@ -189,12 +194,6 @@ class CommandGate(ManagedNode):
         if exchanged := self._swaps.sent(command):
             self._modes.update(moving=True, fault=exchanged)
 
-    def _send(self, stamp_ns: int, position: NDArray[np.float64]) -> None:
-        self._executed.header.stamp = convert.time_message(stamp_ns)
-        self._executed.position = array("d", position)
-        self._executed_outlet.publish(self._executed)
-        self._forward_outlet.publish(Float64MultiArray(data=self._executed.position))
-
     def _try_early(self) -> None:
         self._fetch_states()
         command, late = self._early.command, self._early.late(self._now_ns())
@@ -226,11 +225,11 @@ class CommandGate(ManagedNode):
         return self._commanders.look(self._moving, missed)
 
     def _now_ns(self) -> int:
-        now_ns = int(self._clock.now().nanoseconds)
-        if self._simulated and self._rules is not None:
-            # The clock message may come after the state that it dates.
-            return max(now_ns, self._check.latest_ns or 0)
-        return now_ns
+        if not self._simulated:
+            return time.monotonic_ns()
+        now_ns = int(self.get_clock().now().nanoseconds)
+        # The clock message may come after the state that it dates.
+        return now_ns if self._rules is None else max(now_ns, self._check.latest_ns or 0)
 
     def _hold(self, reason: str) -> None:
         self._return = None

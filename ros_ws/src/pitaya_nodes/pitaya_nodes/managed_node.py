@@ -94,9 +94,12 @@ class ManagedNode(LifecycleNode):
         self._made.append(lambda: destroy(entity))
         return entity
 
-    def listen(self, kind: type, topic: str, callback: Callable[[Any], None], qos: Any) -> None:
-        """A subscription that lives from configure to cleanup."""
-        self.made(self.create_subscription(kind, topic, callback, qos), self.destroy_subscription)
+    def listen(
+        self, kind: type, topic: str, callback: Callable[[Any], None], qos: Any, *, raw: bool = False
+    ) -> None:
+        """A subscription that lives from configure to cleanup; with `raw` messages stay serialized."""
+        made = self.create_subscription(kind, topic, callback, qos, raw=raw)
+        self.made(made, self.destroy_subscription)
 
     def polled(self, made: Polled) -> Any:
         """A subscription read by hand that lives from configure to cleanup."""

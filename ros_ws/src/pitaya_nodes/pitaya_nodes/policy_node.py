@@ -15,7 +15,7 @@ from meta_rl_core.runtime.adapter import Adapter
 from meta_rl_core.runtime.admission import Admitted, Array
 from meta_rl_core.runtime.pairing import TransitionPairing
 from meta_rl_core.runtime.terms import JointReading, NameMap
-from pitaya_nodes import convert, qos
+from pitaya_nodes import convert, qos, serialized_joints
 from pitaya_nodes.adapt_action import AdaptAction
 from pitaya_nodes.belief_journal import BeliefJournal
 from pitaya_nodes.belief_services import serve_beliefs
@@ -24,7 +24,8 @@ from pitaya_nodes.goals import AdaptGoal, adapter_for, pairing_for, warm_up
 from pitaya_nodes.managed_node import ManagedNode, run
 from pitaya_nodes.policy_motion import PolicyMotion
 from pitaya_nodes.policy_settings import SETTINGS
-from pitaya_nodes.polled import Polled
+from pitaya_nodes.polled import PolledReadings
+from pitaya_nodes.prepared import command_of
 from pitaya_nodes.told_goal import ToldGoal
 from pitaya_nodes.transition_report import TransitionReport
 
@@ -69,19 +70,23 @@ class PolicyNode(ManagedNode):
         self.adapter = Adapter(self.bundle, seed=0)
         warm_up(self.adapter, self.robot)
         self.pairing = self._new_pairing()
-        self._joints = NameMap(self.robot.joint_names, needs_velocity=self.robot.needs_velocity)
+        needs_velocity = self.robot.needs_velocity
+        self._joints = NameMap(self.robot.joint_names, needs_velocity=needs_velocity)
+        self._serialized = serialized_joints.SerializedReadings(JointState, with_velocity=needs_velocity)
         self._commanded = NameMap(self.robot.action.joints)
         self._sparse = self.bundle.manifest.reward.context_reward == "sparse"
-        self._latest_state: JointState | None = None
+        self._latest_state: bytes | None = None
         self.belief_episode, self.belief_stamp_ns = -1, 0
         self.journal.open()
-        self._command = convert.command_message(self.robot.action.joints)
+        self._command = command_of(self.robot.action.joints)
         self._command_outlet = self.outlet(JointCommand, "joint_command", qos.COMMAND)
         self._belief_outlet = self.speaker(TaskBelief, "~/belief", qos.BELIEF)
         self.transitions.open()
-        states = self.create_subscription(JointState, "joint_states", self.on_state, qos.SENSOR)
+        states = self.create_subscription(JointState, "joint_states", self.on_state, qos.SENSOR, raw=True)
         self.motion.open(self.made(states, self.destroy_subscription))
-        self._executed_commands = self.polled(Polled(self, JointCommand, "executed_command", qos.PAIRED))
+        self._executed_commands = self.polled(
+            PolledReadings(self, JointCommand, "executed_command", qos.PAIRED)
+        )
         self.listen(StampedReward, "reward", self._on_reward, qos.PAIRED)
         self._touched = False
         self.listen(Bool, "intervention", self._on_intervention, qos.LATCHED_OR_NOT)
@@ -154,7 +159,7 @@ class PolicyNode(ManagedNode):
         """Topics that must work before anything may move, and do not yet: a state from `first_ns` on, its reward."""
         state = self._latest_state
         works = {
-            "joint_states": state is not None and convert.stamp_ns(state.header.stamp) >= first_ns,
+            "joint_states": state is not None and serialized_joints.stamp_ns(state) >= first_ns,
             "joint_command": self._command_outlet.get_subscription_count() > 0,
             "executed_command": self.count_publishers("executed_command") > 0,
             "reward": self.judged_ns >= first_ns,
@@ -201,24 +206,23 @@ class PolicyNode(ManagedNode):
         self.publish_belief()
         self.journal.observed(item)
 
-    def on_state(self, message: JointState) -> None:
-        """Takes a joint state."""
+    def on_state(self, data: bytes) -> None:
+        """Takes a serialized joint state."""
         self.states.came()
         if self.goal_runs and self.active:
-            self._answer(message)
+            self._answer(data)
 
-    def _answer(self, message: JointState) -> None:
+    def _answer(self, data: bytes) -> None:
         episode = self.episode
         try:
-            reading = convert.reading_from_state(message, with_velocity=self._joints.needs_velocity)
-            reading = self.motion.in_time_line(self._joints.arrange(reading))
+            reading = self.motion.in_time_line(self._joints.arrange(self._serialized.read(data)))
         except PitayaError as error:
             self._refuse(self.states, error)
             self.motion.bad_state()
             return
         permitted = self.motion.sound_state(reading)
         if episode is None:
-            self._latest_state = message
+            self._latest_state = data
         elif permitted or not episode.acting:
             self._act(episode, reading)
             self.motion.answered()
@@ -236,8 +240,7 @@ class PolicyNode(ManagedNode):
 
     def send(self, stamp_ns: int, position: Array) -> None:
         """Commands positions [rad] in answer to the state stamped `stamp_ns`."""
-        stamp = convert.time_message(stamp_ns)
-        self._command_outlet.publish(convert.fill_command(self._command, stamp, position))
+        self._command_outlet.publish(self._command.filled(stamp_ns, position))
 
     def _on_reward(self, message: StampedReward) -> None:
         self.rewards.came()
@@ -263,10 +266,10 @@ class PolicyNode(ManagedNode):
         episode = self.episode
         if episode is None:
             return
-        for message in self._executed_commands.fetch():
+        for _, read in self._executed_commands.fetch():
             self.executed.came()
             try:
-                reading = self._commanded.arrange(convert.reading_from_command(message))
+                reading = self._commanded.arrange(read())
             except PitayaError as error:
                 self._refuse(self.executed, error)
                 continue

@@ -12,10 +12,9 @@ from typing import Any
 
 from rclpy.callback_groups import CallbackGroup
 from rclpy.node import Node
-from sensor_msgs.msg import JointState
 
 from meta_rl_core.runtime.terms import JointReading
-from pitaya_nodes.serialized_states import STAMP_END, SerializedStates, stamp_ns
+from pitaya_nodes.serialized_joints import STAMP_END, SerializedReadings, stamp_ns
 
 
 class NeverExecuted(CallbackGroup):
@@ -70,16 +69,16 @@ class Polled:
         self._node.destroy_subscription(self._subscription)
 
 
-class PolledStates(Polled):
-    """Joint states, kept serialized: most of them nobody ever looks at."""
+class PolledReadings(Polled):
+    """Joint states or commands, kept serialized: most of them nobody ever looks at."""
 
-    def __init__(self, node: Node, topic: str, qos: Any) -> None:
+    def __init__(self, node: Node, kind: Any, topic: str, qos: Any) -> None:
         """Subscribes; see `Polled`."""
-        super().__init__(node, JointState, topic, qos, raw=True)
-        self._serialized = SerializedStates()
+        super().__init__(node, kind, topic, qos, raw=True)
+        self._serialized = SerializedReadings(kind)
 
     def fetch(self) -> Iterator[tuple[int, Callable[[], JointReading]]]:
-        """Stamp [ns] of each new state, oldest first, and how to read its positions."""
+        """Stamp [ns] of each new message, oldest first, and how to read its positions."""
         for data in super().fetch():
             if len(data) >= STAMP_END:
                 yield stamp_ns(data), self._serialized.reader(data)
