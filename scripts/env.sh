@@ -62,6 +62,10 @@ _pitaya_use() {
   _pitaya_prepend PATH "$PITAYA_ROOT/.venv/bin"
   # Robots on the same network must not hear a laptop's experiment unless somebody asks for it.
   export ROS_AUTOMATIC_DISCOVERY_RANGE="${ROS_AUTOMATIC_DISCOVERY_RANGE:-LOCALHOST}"
+  # A process that is started anew is heard at once; whoever sets up Fast DDS otherwise is left alone.
+  if [ -z "${FASTRTPS_DEFAULT_PROFILES_FILE:-}${FASTDDS_DEFAULT_PROFILES_FILE:-}${RMW_FASTRTPS_USE_QOS_FROM_XML:-}" ]; then
+    export FASTRTPS_DEFAULT_PROFILES_FILE="$PITAYA_ROOT/config/dds/fastdds.xml"
+  fi
   # The networks are small: thread pools cost more than they give and disturb the control loop.
   export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
 }

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pitaya_nodes.observe_endpoints import observe
+from pitaya_nodes.observe_endpoints import observe_all
 from pitaya_nodes.security_policy import Endpoints, read_policy
 from tests.faults.tally import Tally
 from tests.helpers.bundles import make_random_bundle
@@ -27,7 +27,7 @@ def policy_and_endpoints(cases: int, generator: np.random.Generator, folder: Pat
     """Row 25 a: each case is one endpoint that a node uses or may use; all of them are looked at."""
     del cases, generator
     bundle = make_random_bundle(folder / "policy").path
-    allowed, used = read_policy(_POLICY), observe(folder, {"bundle": str(bundle)}, str(BRING_UP))
+    allowed, used = read_policy(_POLICY), observe_all(folder, {"bundle": str(bundle)}, str(BRING_UP))
     tally = Tally()
     for node in sorted({*allowed, *used}):
         for kind in fields(Endpoints):

@@ -140,6 +140,16 @@ def test_robots_on_the_network_hear_nothing_unless_asked_for(
     assert with_ros(repository, script, ROS_AUTOMATIC_DISCOVERY_RANGE="SUBNET").stdout == "SUBNET\n"
 
 
+def test_fast_dds_is_set_up_unless_the_user_has_done_it(
+    repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("FASTRTPS_DEFAULT_PROFILES_FILE", raising=False)
+    script = "echo $FASTRTPS_DEFAULT_PROFILES_FILE"
+    assert with_ros(repository, script).stdout == f"{repository}/config/dds/fastdds.xml\n"
+    assert with_ros(repository, script, FASTRTPS_DEFAULT_PROFILES_FILE="/mine.xml").stdout == "/mine.xml\n"
+    assert with_ros(repository, script, FASTDDS_DEFAULT_PROFILES_FILE="/mine.xml").stdout == "\n"
+
+
 @pytest.mark.parametrize("group", ["pitaya.commands", "pitaya.families", "pitaya.plants", "pitaya.rewards"])
 def test_every_entry_point_resolves(group: str) -> None:
     offered = importlib.metadata.entry_points(group=group)

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from pitaya_nodes.errors import SecurityError
-from pitaya_nodes.observe_endpoints import WHEN_TOLD, observe, observe_driver
+from pitaya_nodes.observe_endpoints import observe_all
 from pitaya_nodes.security import check_security, enclave_arguments
-from pitaya_nodes.security_policy import Endpoints, read_policy, united, write_policy
+from pitaya_nodes.security_policy import Endpoints, read_policy, write_policy
 from tests.ros.graph import BRING_UP
 
 ASKED = {"ROS_SECURITY_ENABLE": "true", "ROS_SECURITY_STRATEGY": "Enforce"}
@@ -24,14 +24,7 @@ def test_the_policy_allows_each_node_what_it_uses_and_nothing_else(
     repository: Path, bundle: Path, patient_robot: Path, tmp_path: Path
 ) -> None:
     allowed = read_policy(repository / "config" / "security" / "pitaya.policy.xml")
-    folders = [tmp_path / "simulated", tmp_path / "emulated"]
-    for folder in folders:
-        folder.mkdir()
-    used = united(
-        observe(folders[0], {"bundle": str(bundle)}, str(BRING_UP)),
-        observe_driver(folders[1], str(patient_robot)),
-        WHEN_TOLD,
-    )
+    used = observe_all(tmp_path, {"bundle": str(bundle)}, str(BRING_UP), str(patient_robot))
     differences = [
         f"{name} {kind.name}: unused {sorted(extra)}, not allowed {sorted(missing)}"
         for name in sorted({*allowed, *used})

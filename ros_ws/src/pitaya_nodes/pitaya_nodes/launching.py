@@ -8,6 +8,7 @@ import time
 from typing import Any
 
 from pitaya_nodes.bringup import MANAGER, BringUp, NodeSpec, find_bringup, manager_of
+from pitaya_nodes.discovery import discovery_environment
 from pitaya_nodes.restarts import RESPAWN_DELAY_S, RestartBudget, stays_down
 from pitaya_nodes.security import enclave_arguments
 
@@ -86,6 +87,7 @@ def _node(spec: NodeSpec) -> Any:
         parameters=[dict(spec.parameters)] if spec.parameters else [],
         remappings=list(spec.remappings.items()),
         ros_arguments=enclave_arguments(spec.name, os.environ),
+        additional_env=discovery_environment(os.environ),
         output="screen",
     )
 

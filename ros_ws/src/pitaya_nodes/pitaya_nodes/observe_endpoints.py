@@ -31,7 +31,30 @@ PATIENCE_S, QUIET_S = 60.0, 3.0
 _EMULATE = "from meta_rl_core.cli.main import run; run()"
 _GOAL = Endpoints(subscribe=frozenset({"/goal"}))
 WHEN_TOLD = {"policy_node": _GOAL, "reward_node": _GOAL}
-"""Opened with a bundle that is told a goal alone, and no such bundle is shipped."""
+"""Opened with a bundle that is told a goal alone, which the one that is observed is not."""
+
+
+def observe_all(
+    folder: Path,
+    arguments: Mapping[str, str] | None = None,
+    bring_up: str = "dclaw_sim",
+    robot: str = "dclaw",
+) -> dict[str, Endpoints]:
+    """What each node may have open: in simulation, as a driver of `robot`, and with a bundle that is told a goal.
+
+    Args:
+        folder: An empty folder.
+        arguments: As for `observe`.
+        bring_up: As for `observe`.
+        robot: As for `observe_driver`.
+
+    Raises:
+        BringUpError: If a node does not start.
+    """
+    simulated, emulated = folder / "simulated", folder / "emulated"
+    simulated.mkdir()
+    emulated.mkdir()
+    return united(observe(simulated, arguments, bring_up), observe_driver(emulated, robot), WHEN_TOLD)
 
 
 def observe(
@@ -144,9 +167,8 @@ def main() -> int:
     if len(sys.argv) != 2:
         print(f"usage: python -m {__spec__.name} FILE", file=sys.stderr)
         return 2
-    with tempfile.TemporaryDirectory() as simulated, tempfile.TemporaryDirectory() as emulated:
-        nodes = united(observe(Path(simulated)), observe_driver(Path(emulated)), WHEN_TOLD)
-    policy = write_policy(nodes)
+    with tempfile.TemporaryDirectory() as folder:
+        policy = write_policy(observe_all(Path(folder)))
     Path(sys.argv[1]).write_text(policy, encoding="utf-8")
     return 0
 

@@ -18,6 +18,7 @@ import yaml
 from ament_index_python.packages import PackageNotFoundError, get_package_prefix
 
 from pitaya_nodes.bringup import NodeSpec
+from pitaya_nodes.discovery import discovery_environment
 from pitaya_nodes.errors import BringUpError
 from pitaya_nodes.restarts import RESPAWN_DELAY_S, RestartBudget
 from pitaya_nodes.security import enclave_arguments
@@ -58,7 +59,8 @@ class ProcessGroup:
             environment: Variables set for the processes besides those of this one.
             folder: Where logs and parameter files go; None lets the processes write to this one's output.
         """
-        self._environment = {**os.environ, **(environment or {}), "PYTHONUNBUFFERED": "1"}
+        found = discovery_environment(os.environ)
+        self._environment = {**os.environ, **found, **(environment or {}), "PYTHONUNBUFFERED": "1"}
         self._folder = folder
         self.children: list[Child] = []
         self._budgets: dict[str, RestartBudget] = {}

@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Nodes of a bring-up are told how to find each other, unless the user has set up DDS."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from pitaya_nodes.discovery import PROFILES, discovery_environment
+
+_START = "import rclpy; rclpy.init(); rclpy.create_node('one').destroy_node(); rclpy.shutdown()"
+
+
+def test_nodes_get_the_installed_profile() -> None:
+    (path,) = discovery_environment({}).values()
+    assert Path(path).parts[-3:] == ("config", "dds", "fastdds.xml")
+    assert Path(path).is_file()
+
+
+def test_whoever_sets_up_dds_is_left_alone() -> None:
+    for name in (PROFILES, "FASTDDS_DEFAULT_PROFILES_FILE", "RMW_FASTRTPS_USE_QOS_FROM_XML"):
+        assert discovery_environment({name: "/mine.xml"}) == {}
+
+
+def test_fast_dds_reads_the_profile_without_a_complaint(tmp_path: Path) -> None:
+    def said(profile: str) -> str:
+        environment = {**os.environ, PROFILES: profile, "RMW_IMPLEMENTATION": "rmw_fastrtps_cpp"}
+        words = [sys.executable, "-c", _START]
+        ended = subprocess.run(words, env=environment, capture_output=True, text=True, check=True, timeout=60)
+        return ended.stdout + ended.stderr
+
+    installed = discovery_environment({})[PROFILES]
+    assert said(installed) == ""
+    broken = tmp_path / "broken.xml"
+    broken.write_text(Path(installed).read_text(encoding="utf-8").replace("count>", "counts>"))
+    assert "XMLPARSER" in said(str(broken))
