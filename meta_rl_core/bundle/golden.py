@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from meta_rl_core.belief import TaskBelief
 from meta_rl_core.errors import BundleError, InvalidValueError
-from meta_rl_core.runtime.context import context_row
+from meta_rl_core.runtime.context import change_row, context_row
 from meta_rl_core.runtime.inference import Network, deterministic_action, gaussian_factor
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ FEWEST, MOST_ROWS = 8, 16_384
 ABSOLUTE_TOLERANCE = 1e-5
 MEAN_RELATIVE_TOLERANCE = 1e-5
 VARIANCE_RELATIVE_TOLERANCE = 1e-4
+CHANGE_RELATIVE_TOLERANCE = 1e-4
 
 
 class GoldenErrors(NamedTuple):
@@ -31,6 +32,7 @@ class GoldenErrors(NamedTuple):
     belief_mean: float
     belief_variance: float
     action: float
+    change_log_odds: float = 0.0
 
 
 def check_golden_shapes(manifest: Manifest, shapes: Mapping[str, tuple[int, ...]]) -> None:
@@ -39,7 +41,8 @@ def check_golden_shapes(manifest: Manifest, shapes: Mapping[str, tuple[int, ...]
     With N contexts of T transitions and M actions: `context_observation` (N, T, O), `context_action`
     (N, T, A), `context_reward` (N, T), raw, before `reward_scale_in_context`; `context_next_observation`
     (N, T, O); `belief_mean` and `belief_variance` (N, latent); `observation` (M, O), `z` (M, latent),
-    `action` (M, A).
+    `action` (M, A). Where the bundle can tell changed tasks, `change_log_odds` (N, T): of each transition of a context
+    against the belief of the next context, the first one's following the last.
 
     Raises:
         InvalidValueError: If one is missing, unknown or of another shape.
@@ -64,6 +67,8 @@ def check_golden_shapes(manifest: Manifest, shapes: Mapping[str, tuple[int, ...]
         "z": (actions, latent),
         "action": (actions, action),
     }
+    if manifest.change:
+        expected["change_log_odds"] = (contexts, transitions)
     check_shapes("golden tensors", shapes, expected)
 
 
@@ -82,7 +87,11 @@ def check_shapes(
 
 
 def replay_golden(
-    manifest: Manifest, actor: Network, encoder: Network, golden: Mapping[str, Array]
+    manifest: Manifest,
+    actor: Network,
+    encoder: Network,
+    golden: Mapping[str, Array],
+    change: Network | None = None,
 ) -> GoldenErrors:
     """Answers the golden vectors with the runtime's own code, row by row as on a robot.
 
@@ -109,6 +118,27 @@ def replay_golden(
         _compare("belief_mean", mean, golden["belief_mean"], MEAN_RELATIVE_TOLERANCE),
         _compare("belief_variance", variance, golden["belief_variance"], VARIANCE_RELATIVE_TOLERANCE),
         _compare("action", action, golden["action"], 0.0),
+        0.0 if change is None else _replay_change(manifest, change, golden),
+    )
+
+
+def _replay_change(manifest: Manifest, change: Network, golden: Mapping[str, Array]) -> float:
+    expected = golden["change_log_odds"]
+    got = change(golden_change_rows(golden, manifest.reward_scale_in_context))[..., 0]
+    return _compare("change_log_odds", got, expected, CHANGE_RELATIVE_TOLERANCE)
+
+
+def golden_change_rows(golden: Mapping[str, Array], reward_scale: float) -> Array:
+    """What the change network reads in the golden vectors, shape (N, T, row)."""
+    mean, variance = (np.roll(golden[f"belief_{name}"], -1, axis=0) for name in ("mean", "variance"))
+    return change_row(
+        golden["context_observation"],
+        golden["context_action"],
+        golden["context_reward"],
+        golden["context_next_observation"],
+        reward_scale,
+        np.repeat(mean[:, np.newaxis], golden["context_reward"].shape[1], axis=1),
+        np.repeat(variance[:, np.newaxis], golden["context_reward"].shape[1], axis=1),
     )
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from meta_rl_core.bundle.files import build_tensors, read_bounded, sha256_of, tensor_shapes
 from meta_rl_core.bundle.golden import GoldenErrors, check_golden_shapes, check_shapes, replay_golden
 from meta_rl_core.bundle.manifest import (
+    CHANGE,
     GOLDEN_FILE,
     HYPOTHESES,
     MANIFEST_FILE,
@@ -69,6 +70,10 @@ class Bundle:
         """A new instance of the encoder, sharing the weights."""
         return Network(self.manifest.encoder, self.weights, "encoder")
 
+    def change(self) -> Network | None:
+        """A new instance of the network that tells changed tasks, sharing the weights; None if there is none."""
+        return Network(self.manifest.change, self.weights, CHANGE) if self.manifest.change else None
+
     @property
     def hypotheses(self) -> Array | None:
         """What z was for each training task, shape (K, latent), or None if the bundle does not say."""
@@ -124,7 +129,8 @@ def _load(directory: Path) -> Bundle:
     golden = build_tensors(GOLDEN_FILE, golden_data, golden_shapes)
     actor = Network(manifest.actor, weights, "actor")
     encoder = Network(manifest.encoder, weights, "encoder")
-    errors = replay_golden(manifest, actor, encoder, golden)
+    change = Network(manifest.change, weights, CHANGE) if manifest.change else None
+    errors = replay_golden(manifest, actor, encoder, golden, change)
     return Bundle(directory, manifest, bundle_hash(value), weights, errors)
 
 

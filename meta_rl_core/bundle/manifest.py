@@ -14,10 +14,13 @@ from meta_rl_core.runtime.strict_json import canonical_json
 from meta_rl_core.runtime.terms import Term
 from meta_rl_core.tasks import FamilySpec, RewardModel
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION, CHANGE_SCHEMA_VERSION = 1, 2
+"""Of a bundle as it always was, and of one that can tell that its task has changed."""
 MANIFEST_FILE = "manifest.json"
 WEIGHTS_FILE = "weights.safetensors"
 GOLDEN_FILE = "golden.safetensors"
+CHANGE = "change"
+"""Name of the network that tells that the task has changed."""
 HYPOTHESES = "hypotheses"
 """Name of the tensor with what z was for each training task, shape (hypotheses, latent)."""
 
@@ -82,6 +85,9 @@ class Manifest:
         reward_scale_in_context: Factor on the reward before it enters the encoder.
         actor: Layers from observation and z to action mean and log std.
         encoder: Layers from a context row to factor mean and raw variance.
+        change: Layers from transition and belief to the log odds that the task is another one; none where the bundle
+            cannot tell.
+        change_alarm: How many log odds, gathered, it takes to say so; 0 where the bundle cannot tell.
         hypotheses: How many z of training tasks come along to explore with; 0 where exploring draws from the prior.
         hypotheses_per_episode: How many of them an exploring episode tries, one after the other.
         provenance: Where the policy comes from.
@@ -102,6 +108,8 @@ class Manifest:
     reward_scale_in_context: float
     actor: tuple[Layer, ...]
     encoder: tuple[Layer, ...]
+    change: tuple[Layer, ...]
+    change_alarm: float
     hypotheses: int
     hypotheses_per_episode: int
     provenance: Provenance
@@ -114,9 +122,17 @@ class Manifest:
         return observations * self.observation_dim + self.action_dim + 1
 
     @property
+    def change_dim(self) -> int:
+        """Length of what the change network reads: a transition, then mean and log std of the belief."""
+        return 2 * self.observation_dim + self.action_dim + 1 + 2 * self.latent_dim
+
+    @property
     def weight_shapes(self) -> dict[str, tuple[int, ...]]:
         """Name and shape of every weight."""
-        shapes = {**parameter_shapes(self.actor, "actor"), **parameter_shapes(self.encoder, "encoder")}
+        networks = {"actor": self.actor, "encoder": self.encoder, CHANGE: self.change}
+        shapes: dict[str, tuple[int, ...]] = {}
+        for name, layers in networks.items():
+            shapes |= parameter_shapes(layers, name)
         if self.hypotheses:
             shapes[HYPOTHESES] = (self.hypotheses, self.latent_dim)
         return shapes

@@ -17,7 +17,15 @@ from safetensors.numpy import save as save_tensors
 
 from meta_rl_core.bundle.files import sha256_of
 from meta_rl_core.bundle.load import Bundle, load_bundle
-from meta_rl_core.bundle.manifest import GOLDEN_FILE, MANIFEST_FILE, SCHEMA_VERSION, WEIGHTS_FILE, bundle_hash
+from meta_rl_core.bundle.manifest import (
+    CHANGE,
+    CHANGE_SCHEMA_VERSION,
+    GOLDEN_FILE,
+    MANIFEST_FILE,
+    SCHEMA_VERSION,
+    WEIGHTS_FILE,
+    bundle_hash,
+)
 from meta_rl_core.errors import BundleError
 
 Tensors = Mapping[str, NDArray[Any]]
@@ -76,7 +84,10 @@ def _contents(manifest_fields: Mapping[str, Any], weights: Tensors, golden: Tens
         raise BundleError(f"manifest fields must not hold {', '.join(sorted(added))}: the writer adds them")
     contents = {WEIGHTS_FILE: _pack(weights), GOLDEN_FILE: _pack(golden)}
     manifest: dict[str, Any] = {
-        "schema_version": SCHEMA_VERSION,
+        # An older Pitaya must refuse what it would only half understand; what it understands stays as it was.
+        "schema_version": CHANGE_SCHEMA_VERSION
+        if CHANGE in manifest_fields.get("networks", ())
+        else SCHEMA_VERSION,
         **manifest_fields,
         "files": {name: {"sha256": sha256_of(data), "bytes": len(data)} for name, data in contents.items()},
     }

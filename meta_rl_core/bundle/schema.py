@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from typing import Any, Literal, cast
 
 from meta_rl_core.bundle.manifest import (
+    CHANGE,
+    CHANGE_SCHEMA_VERSION,
     GOLDEN_FILE,
     SCHEMA_VERSION,
     WEIGHTS_FILE,
@@ -28,6 +30,8 @@ LARGEST_COUNT = 2**53
 MOST_HYPOTHESES = 1000
 """Covering compares all pairs, so a hostile number would keep a robot busy."""
 MOST_HYPOTHESES_PER_EPISODE = 16
+LEAST_ALARM, LARGEST_ALARM = 0.1, 1000.0
+"""Of the log odds that it takes to say that a task has changed [nat]."""
 CONTEXT_REWARDS = ("dense", "sparse")
 
 
@@ -38,7 +42,7 @@ def read_manifest(value: Mapping[str, Any]) -> Manifest:
         InvalidValueError: If anything departs from the schema; the message names the key.
     """
     fields = Fields(value, "manifest")
-    _check_schema(fields)
+    watches = _check_schema(fields) == CHANGE_SCHEMA_VERSION
     networks = fields.inner("networks")
     manifest = Manifest(
         name=fields.text("name", longest=200),
@@ -55,6 +59,8 @@ def read_manifest(value: Mapping[str, Any]) -> Manifest:
         reward_scale_in_context=fields.number("reward_scale_in_context"),
         actor=_read_network(networks.inner("actor")),
         encoder=_read_network(networks.inner("encoder")),
+        change=_read_network(networks.inner(CHANGE)) if watches else (),
+        change_alarm=fields.number("change_alarm", LEAST_ALARM, LARGEST_ALARM) if watches else 0.0,
         hypotheses=fields.integer("hypotheses", 0, MOST_HYPOTHESES) if "hypotheses" in value else 0,
         hypotheses_per_episode=fields.integer("hypotheses_per_episode", 1, MOST_HYPOTHESES_PER_EPISODE)
         if "hypotheses_per_episode" in value
@@ -68,18 +74,19 @@ def read_manifest(value: Mapping[str, Any]) -> Manifest:
     return manifest
 
 
-def _check_schema(fields: Fields) -> None:
+def _check_schema(fields: Fields) -> int:
     version = fields.raw("schema_version")
-    if version != SCHEMA_VERSION or isinstance(version, bool):
+    if version not in (SCHEMA_VERSION, CHANGE_SCHEMA_VERSION) or isinstance(version, bool):
         raise InvalidValueError(
-            f"schema_version {version!r} is not known to this Pitaya, which reads {SCHEMA_VERSION}; "
-            "export the policy again or use the Pitaya that wrote it"
+            f"schema_version {version!r} is not known to this Pitaya, which reads {SCHEMA_VERSION} and "
+            f"{CHANGE_SCHEMA_VERSION}; export the policy again or use the Pitaya that wrote it"
         )
     stated, actual = fields.text("bundle_hash", longest=64), bundle_hash(fields.values)
     if stated != actual:
         raise InvalidValueError(
             f"bundle_hash is {stated!r} but the manifest hashes to {actual}: it was changed"
         )
+    return int(version)
 
 
 def _read_reward(fields: Fields) -> RewardContract:
@@ -140,6 +147,12 @@ def _check_sizes(manifest: Manifest) -> None:
         chain_sizes(manifest.encoder, "networks.encoder"),
         (manifest.context_dim, 2 * latent),
     )
+    if manifest.change:
+        _agree(
+            "the change network (transition, mean and log std of the belief to one number)",
+            chain_sizes(manifest.change, "networks.change"),
+            (manifest.change_dim, 1),
+        )
     if manifest.robot is not None:
         robot = manifest.robot
         _agree(

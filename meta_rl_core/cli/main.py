@@ -42,6 +42,12 @@ def _export() -> click.Command:
     return export
 
 
+def _fit_change() -> click.Command:
+    from meta_rl_core.cli.fit_change import fit_change
+
+    return fit_change
+
+
 def _plot() -> click.Command:
     from meta_rl_core.cli.plot import plot
 
@@ -53,6 +59,7 @@ _COMMANDS: dict[str, tuple[Callable[[], click.Command], str]] = {
     "train": (_train, "Meta-train a policy on a task family."),
     "evaluate": (_evaluate, "Let a policy adapt to tasks it has never met, and score it."),
     "export": (_export, "Make a bundle for robots from a training run."),
+    "fit-change": (_fit_change, "Teach a policy to tell that its task has changed."),
     "plot": (_plot, "Draw the learning curves of training runs."),
 }
 

@@ -200,6 +200,11 @@ class Adapter:
         self._episodes_begun = self._steps = 0
         self._z = None
 
+    def forget_task(self) -> None:
+        """Another task has begun: prior belief; the next episodes explore, the present one goes on with its z."""
+        self._belief = self._prior()
+        self._episodes_begun = 0
+
     def save(self) -> dict[str, Any]:
         """Everything that decides what comes next, as JSON; `restore` continues with the same bits."""
         return state_to_dict(self.snapshot())

@@ -40,3 +40,27 @@ def context_row(
     if next_observation is not None:
         parts.append(next_observation)
     return np.concatenate(parts, axis=-1)
+
+
+def change_row(
+    observation: Array,
+    action: Array,
+    reward: Array,
+    next_observation: Array,
+    reward_scale: float,
+    belief_mean: Array,
+    belief_variance: Array,
+) -> Array:
+    """What the change network reads, shape (..., R): [observation, action, reward * scale, next, mean, log std].
+
+    Args:
+        observation: Shape (..., O).
+        action: Shape (..., A).
+        reward: Shape (...).
+        next_observation: Shape (..., O).
+        reward_scale: Factor on the reward.
+        belief_mean: Mean of the belief from before the transition, shape (..., latent).
+        belief_variance: Its variance, shape (..., latent).
+    """
+    transition = context_row(observation, action, reward, next_observation, reward_scale)
+    return np.concatenate([transition, belief_mean, 0.5 * np.log(belief_variance)], axis=-1)

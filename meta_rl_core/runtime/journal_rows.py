@@ -67,7 +67,7 @@ class Record(NamedTuple):
     """All that decides what comes next, after something changed it, and the transition that did, if one did."""
 
     event: str
-    """One word: begin, episode, transition, reset, load, restored or kept."""
+    """One word: begin, episode, transition, reset, load, change, restored or kept."""
     episode: int
     """Episode since the belief was last reset; -1 before the first."""
     step: int

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from meta_rl_core.belief import TaskBelief
 from meta_rl_core.bundle import Bundle, family_fields, write_bundle
+from meta_rl_core.bundle.golden import golden_change_rows
 from meta_rl_core.families import dclaw_dynamics, dclaw_turn
 from meta_rl_core.runtime.context import context_row
 from meta_rl_core.runtime.inference import Network, deterministic_action, gaussian_factor
@@ -109,6 +110,31 @@ def make_random_bundle(
 ) -> Bundle:
     """Writes a small random bundle into `directory` and loads it; `options` as in `random_parts`."""
     return write_bundle(directory, *random_parts(family, seed, **options))
+
+
+def add_change_network(
+    fields: dict[str, Any], weights: dict[str, Array], golden: dict[str, Array], alarm: float
+) -> tuple[dict[str, Any], dict[str, Array], dict[str, Array]]:
+    """The same parts with log odds of a change of 2 |reward - mean of the belief's first dimension| - 1."""
+    reward = fields["observation_dim"] + fields["action_dim"]
+    rows = reward + 1 + fields["observation_dim"] + 2 * fields["latent_dim"]
+    layers = (Layer("linear", rows, 2), Layer("relu"), Layer("linear", 2, 1))
+    difference = np.zeros(rows)
+    difference[reward], difference[reward + 1 + fields["observation_dim"]] = 1.0, -1.0
+    added = {
+        "change.0.weight": np.stack([difference, -difference]),
+        "change.0.bias": np.zeros(2),
+        "change.2.weight": np.full((1, 2), 2.0),
+        "change.2.bias": np.array([-1.0]),
+    }
+    rows_read = golden_change_rows(golden, fields["reward_scale_in_context"])
+    answers = Network(layers, added, "change")(rows_read)[..., 0]
+    networks = {**fields["networks"], "change": {"layers": [layer.to_dict() for layer in layers]}}
+    return (
+        {**fields, "networks": networks, "change_alarm": alarm},
+        {**weights, **added},
+        {**golden, "change_log_odds": answers},
+    )
 
 
 def _layers(inputs: int, hidden: int, outputs: int) -> tuple[Layer, ...]:

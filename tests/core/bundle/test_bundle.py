@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ from meta_rl_core.bundle import Bundle, load_bundle, write_bundle
 from meta_rl_core.bundle.manifest import bundle_hash
 from meta_rl_core.errors import BundleError, JointMismatchError
 from meta_rl_core.families.dclaw_turn import CLAW_JOINTS, VALVE_JOINT
-from tests.helpers.bundles import make_random_bundle, random_parts, random_parts_of
+from tests.helpers.bundles import add_change_network, make_random_bundle, random_parts, random_parts_of
+from tests.helpers.forgery import rewrite
 from tests.helpers.toy_family import LineFamily, LineReward
 
 
@@ -128,3 +130,46 @@ def test_a_policy_without_a_robot_runs_on_none(tmp_path: Path) -> None:
     policy = write_bundle(tmp_path / "policy", *random_parts_of(LineFamily().spec, LineReward()))
     with pytest.raises(BundleError, match="describes no robot"):
         policy.check_robot(("a",))
+
+
+def test_a_bundle_that_can_tell_changed_tasks_has_the_second_schema_version_and_others_the_first(
+    tmp_path: Path,
+) -> None:
+    parts = random_parts(seed=3)
+    plain = write_bundle(tmp_path / "plain", *parts)
+    watching = write_bundle(tmp_path / "watching", *add_change_network(*parts, 12.5))
+    versions = [
+        json.loads((tmp_path / name / "manifest.json").read_text())["schema_version"]
+        for name in ("plain", "watching")
+    ]
+    assert versions == [1, 2]
+    assert (plain.change(), plain.manifest.change_alarm) == (None, 0.0)
+    network = watching.change()
+    assert network is not None
+    # 2 * 29 observations, 9 actions, the reward, mean and log std of 5 latent dimensions
+    assert (network.input_dim, network.output_dim) == (78, 1)
+    assert watching.manifest.change_alarm == 12.5
+    assert 0.0 <= watching.golden_errors.change_log_odds < 1e-5
+    for name in plain.weights:
+        assert watching.weights[name].tobytes() == plain.weights[name].tobytes()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda value: value.update(change_alarm=0.0), "change_alarm"),
+        (lambda value: value.update(change_alarm=float("1e9")), "change_alarm"),
+        (lambda value: value.pop("change_alarm"), "change_alarm"),
+        (lambda value: value["networks"].pop("change"), "change"),
+        (lambda value: value.update(schema_version=1), "change"),
+        (lambda value: value.update(reward_scale_in_context=0.2), "golden vectors"),
+        (lambda value: value["networks"]["change"]["layers"][0].update({"in": 77}), "the change network"),
+    ],
+)
+def test_a_change_network_that_does_not_fit_is_refused(
+    tmp_path: Path, change: Callable[[dict[str, Any]], None], said: str
+) -> None:
+    policy = write_bundle(tmp_path / "policy", *add_change_network(*random_parts(), 12.5)).path
+    rewrite(policy, change)
+    with pytest.raises(BundleError, match=said):
+        load_bundle(policy)

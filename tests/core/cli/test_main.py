@@ -61,7 +61,7 @@ def test_an_unknown_command_names_the_nearest_or_all() -> None:
     near = call("evalute")
     assert near.exit_code == 2
     assert "there is no command 'evalute'; did you mean 'evaluate'?" in near.output
-    assert "known are train, evaluate, export, plot" in call("xyzzy").output
+    assert "known are train, evaluate, export, fit-change, plot" in call("xyzzy").output
 
 
 def test_an_error_is_one_line_on_stderr_with_status_two(monkeypatch: pytest.MonkeyPatch) -> None:

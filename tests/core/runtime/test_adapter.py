@@ -72,6 +72,29 @@ def test_two_episodes_explore_from_the_prior_and_the_third_uses_the_posterior(bu
     assert z.tolist() == (belief.mean + belief.std * expected.standard_normal(5)).tolist()
 
 
+def test_a_changed_task_is_explored_again_from_the_next_episode_on(bundle: Bundle) -> None:
+    adapter = Adapter(bundle, seed=3)
+    expected = np.random.Generator(np.random.PCG64(3))
+    for _ in range(3):
+        z = adapter.begin_episode()
+        expected.standard_normal(5)
+        for transition in make_transitions(bundle, 10):
+            adapter.observe(transition)
+    adapter.forget_task()
+    assert (adapter.belief.transitions, adapter.belief.mean.tolist()) == (0, [0.0] * 5)
+    assert adapter.z.tolist() == z.tolist()  # the episode goes on
+    adapter.act(np.zeros(OBSERVATION))
+    adapter.observe(make_transitions(bundle, 1)[0])
+    assert adapter.begin_episode().tolist() == expected.standard_normal(5).tolist()
+    assert adapter.begin_episode().tolist() == expected.standard_normal(5).tolist()
+    assert (adapter.episode, adapter.exploring) == (1, True)
+    belief = adapter.belief
+    again = Adapter(bundle, seed=0)
+    again.restore(adapter.save())
+    assert adapter.begin_episode().tolist() == again.begin_episode().tolist()
+    assert adapter.z.tolist() == (belief.mean + belief.std * expected.standard_normal(5)).tolist()
+
+
 def test_the_mean_can_stand_for_the_sample(bundle: Bundle) -> None:
     adapter = Adapter(bundle, seed=0, sampling="mean", exploration_episodes=0)
     assert adapter.begin_episode().tolist() == [0.0] * 5

@@ -177,7 +177,7 @@ class PolicyNode(ManagedNode):
         status.header.stamp = self.get_clock().now().to_msg()
         self._reason = reason
         status.mode, reason = self.motion.overrides(mode, reason)
-        status.reason = "; ".join(filter(None, (reason, self.transitions.trouble, self.journal.trouble)))
+        status.reason = "; ".join(filter(None, (reason, self.transitions.said, self.journal.trouble)))
         if self.action is not None:
             status.bundle_hash = self.bundle.hash
             status.accepted, status.rejected = self.pairing.accepted, self.pairing.rejected
@@ -205,6 +205,7 @@ class PolicyNode(ManagedNode):
     def _on_transition(self, item: Admitted) -> None:
         self.publish_belief()
         self.journal.observed(item)
+        self.transitions.observed(item)
 
     def on_state(self, data: bytes) -> None:
         """Takes a serialized joint state."""

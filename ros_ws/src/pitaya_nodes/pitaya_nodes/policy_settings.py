@@ -48,6 +48,19 @@ SETTINGS = (
         "Whether the belief of an interrupted run comes back when the node is configured; false gives it up.",
     ),
     Setting(
+        "watch_task",
+        True,
+        "Whether the belief goes back to the prior when transitions show that the task has changed, if the bundle can "
+        "tell.",
+    ),
+    Setting(
+        "change_alarm",
+        0.0,
+        "How much evidence it takes to say that the task has changed [nat]; 0: as calibrated with the bundle.",
+        low=0.0,
+        high=1000.0,
+    ),
+    Setting(
         "hardware_fingerprint",
         "",
         "Identity of the robot hardware; a belief that was made on another one is not restored.",

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tells which transitions did not count and why: a topic, a line of diagnostics, a warning without rewards."""
+"""Tells what became of transitions: which did not count and why, whether they still come, that the task changed."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 from pitaya_msgs.msg import TransitionRefusal
 
-from meta_rl_core.runtime.admission import Refused
+from meta_rl_core.runtime.admission import Admitted, Refused
 from meta_rl_core.runtime.pairing import MISSING_TO_PAUSE
 from pitaya_nodes import convert, qos
+from pitaya_nodes.task_change import TaskChange
 
 if TYPE_CHECKING:
     from pitaya_nodes.policy_node import PolicyNode
@@ -27,9 +28,11 @@ class TransitionReport:
         self._last: Refused | None = None
         self._was_paused = False
         node.diagnostics.add(self._line)
+        self._change = TaskChange(node)
 
     def open(self) -> None:
-        """Opens the topic."""
+        """Opens the topic, and watches for a change of the task if the bundle can tell."""
+        self._change.open()
         self._outlet = self._node.speaker(TransitionRefusal, "~/refusals", qos.PAIRED)
         self.begin()
 
@@ -37,6 +40,11 @@ class TransitionReport:
         """A goal begins: counts start anew."""
         self._counts.clear()
         self._last, self._was_paused = None, False
+        self._change.begin()
+
+    def observed(self, item: Admitted) -> None:
+        """Takes a transition that has entered the belief; the belief is the prior if it shows a changed task."""
+        self._change.observed(item)
 
     def refused(self, refused: Refused) -> None:
         """Counts, publishes and keeps a refusal."""
@@ -49,6 +57,11 @@ class TransitionReport:
         message.header.stamp = convert.time_message(refused.stamp_ns)
         self._outlet.publish(message)
         self._node.journal.refused(refused)
+
+    @property
+    def said(self) -> str:
+        """What the status tells of them, or empty."""
+        return "; ".join(filter(None, (self._change.said, self.trouble)))
 
     @property
     def trouble(self) -> str:
