@@ -15,6 +15,7 @@ from meta_rl_core.runtime.adapter_state import AdapterState, read_state, state_t
 from meta_rl_core.runtime.context import Transition, context_row
 from meta_rl_core.runtime.hypotheses import along_a_path, covering_hypotheses
 from meta_rl_core.runtime.inference import deterministic_action, gaussian_factor
+from meta_rl_core.runtime.vectors import all_finite
 
 if TYPE_CHECKING:
     from meta_rl_core.bundle import Bundle
@@ -147,7 +148,7 @@ class Adapter:
         self._try_next()
         with np.errstate(all="ignore"):
             outputs = self._actor(np.concatenate([observation, self.z]))
-            if not np.isfinite(outputs).all():
+            if not all_finite(outputs):
                 largest = np.abs(observation).max()
                 raise NonFiniteError(
                     f"the actor has no finite answer to an observation of up to {largest:.3g}"
@@ -243,7 +244,7 @@ class Adapter:
         numbers = np.asarray(values, dtype=np.float64)
         if numbers.shape != (size,):
             raise InvalidValueError(f"{what} must have shape ({size},), got {numbers.shape}")
-        if not np.isfinite(numbers).all():
+        if not all_finite(numbers):
             raise NonFiniteError(f"{what} must be finite, got {numbers.tolist()}")
         return numbers
 

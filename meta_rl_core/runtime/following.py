@@ -9,6 +9,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from meta_rl_core.runtime.vectors import between
+
 Array = NDArray[np.float64]
 COMMANDS = 3
 """So many commands in a row without an effect, and the robot is taken not to follow."""
@@ -71,9 +73,9 @@ class Following:
             return None
         moved = measured - before
         # No more than its own way counts for or against a joint, so that one wrong reading decides nothing.
-        made = np.clip(moved, -np.abs(way), np.abs(way))
+        made = between(moved, -np.abs(way), np.abs(way))
         # Bounded for the same reason: a reading may be wrong by any number.
-        far = np.clip(moved, -np.pi, np.pi)
+        far = between(moved, -np.pi, np.pi)
         self._steps.append(_Step(float(made @ way), float(far @ far), float(way @ way)))
         return float(np.abs(way - moved).max())
 

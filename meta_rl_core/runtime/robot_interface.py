@@ -13,7 +13,14 @@ from numpy.typing import NDArray
 from meta_rl_core.errors import InvalidValueError
 from meta_rl_core.runtime.action import JointPositionAction
 from meta_rl_core.runtime.fields import Fields
-from meta_rl_core.runtime.terms import Assembly, Term, goal_joints_of, joints_of, needs_velocity
+from meta_rl_core.runtime.terms import (
+    Assembly,
+    Term,
+    goal_joints_of,
+    joints_of,
+    needs_velocity,
+)
+from meta_rl_core.runtime.vectors import Columns, columns_of
 
 Array = NDArray[np.float64]
 LONGEST_PERIOD_S = 10.0
@@ -97,8 +104,8 @@ class RobotInterface:
         return Assembly(self.observation_terms, self.joint_names)
 
     @cached_property
-    def _commanded(self) -> NDArray[np.intp]:
-        return np.array([self.joint_names.index(joint) for joint in self.action.joints], dtype=np.intp)
+    def _commanded(self) -> Columns:
+        return columns_of([self.joint_names.index(joint) for joint in self.action.joints])
 
     def to_dict(self) -> dict[str, Any]:
         """The interface as a JSON object."""

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meta_rl_core.errors import InvalidValueError, JointMismatchError, NonFiniteError
-from meta_rl_core.runtime.action import between
+from meta_rl_core.runtime.vectors import all_finite, all_within, between
 
 if TYPE_CHECKING:
     from meta_rl_core.runtime.action import JointPositionAction
@@ -133,6 +133,8 @@ class SafetyFilter:
         self._step = limits.speed_rad_s * period_s
         acceleration = limits.acceleration_rad_s2
         self._step_change = None if acceleration is None else acceleration * period_s**2
+        self._none = np.zeros(len(limits.joints), dtype=np.bool_)
+        self._none.flags.writeable = False
 
     def limit(
         self, command: Array, measured: Array, *, share: float = 1.0, former_step: Array | None = None
@@ -161,8 +163,12 @@ class SafetyFilter:
                 between(middle + change, low, high) for change in (-self._step_change, self._step_change)
             )
         # What is allowed is one interval: its ends are the limits, cut by those that count for more.
-        low, high = (between(end, measured - step, measured + step) for end in (low, high))
-        limited = (command < low - ROUNDING_RAD) | (command > high + ROUNDING_RAD)
+        lowest, highest = measured - step, measured + step
+        low, high = between(low, lowest, highest), between(high, lowest, highest)
+        least, most = low - ROUNDING_RAD, high + ROUNDING_RAD
+        if command.shape == least.shape == self._none.shape and all_within(command, least, most):
+            return Filtered(command, self._none)
+        limited = (command < least) | (command > most)
         if not limited.any():
             return Filtered(command, limited)
         return Filtered(np.where(limited, between(command, low, high), command), limited)
@@ -182,7 +188,7 @@ class SafetyFilter:
             raise InvalidValueError(
                 f"{what} must have {len(self.limits.joints)} numbers, one per joint, got {numbers.shape}"
             )
-        if not np.isfinite(numbers).all():
+        if not all_finite(numbers):
             raise NonFiniteError(f"{what} must be finite, got {numbers.tolist()}")
         return numbers
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from enum import Enum, IntEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from meta_rl_core.errors import InvalidValueError
 
@@ -179,8 +179,9 @@ def supervise(now_ns: int, flags: Flags, state: State, limits: Limits) -> Outcom
         seen = seen._replace(good=0, missed=0)
     hold = cause or _still_holding(flags, seen, limits)
     mode, reason = _most_severe(flags, stop, fault, hold)
-    after = seen._replace(mode=mode, reason=reason, stop=stop, fault=fault, hold=hold)
-    return Outcome(after, _action(state.mode, mode), reason)
+    if (mode, reason, stop, fault, hold) != seen[:5]:
+        seen = seen._replace(mode=mode, reason=reason, stop=stop, fault=fault, hold=hold)
+    return Outcome(seen, _action(state.mode, mode), reason)
 
 
 def _count(now_ns: int, flags: Flags, state: State, limits: Limits) -> State:
@@ -194,13 +195,13 @@ def _count(now_ns: int, flags: Flags, state: State, limits: Limits) -> State:
         good, bad = good + 1, 0
     elif flags.sample is Sample.BAD:
         good, bad = 0, bad + 1
-    counted = state._replace(good_ns=good_ns, good=good, bad=bad)
     if flags.clear or not flags.moving:
-        counted = counted._replace(command_ns=None, far_since_ns=None, missed=0, limited=0)
-    return _count_commands(now_ns, flags, counted, limits)
+        state = state._replace(command_ns=None, far_since_ns=None, missed=0, limited=0)
+    commands = _count_commands(now_ns, flags, state, limits)
+    return state._replace(good_ns=good_ns, good=good, bad=bad, **commands)
 
 
-def _count_commands(now_ns: int, flags: Flags, state: State, limits: Limits) -> State:
+def _count_commands(now_ns: int, flags: Flags, state: State, limits: Limits) -> dict[str, Any]:
     missed, limited, command_ns = state.missed, state.limited, state.command_ns
     if flags.skipped is not None:
         missed = missed + flags.skipped if flags.skipped else 0
@@ -214,7 +215,7 @@ def _count_commands(now_ns: int, flags: Flags, state: State, limits: Limits) -> 
             far_since_ns = None
         elif far_since_ns is None or now_ns < far_since_ns:
             far_since_ns = now_ns
-    return state._replace(missed=missed, limited=limited, command_ns=command_ns, far_since_ns=far_since_ns)
+    return {"missed": missed, "limited": limited, "command_ns": command_ns, "far_since_ns": far_since_ns}
 
 
 def _fault(now_ns: int, flags: Flags, state: State, limits: Limits) -> str:

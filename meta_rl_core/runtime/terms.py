@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from meta_rl_core.errors import BadReadingError, InvalidValueError, JointMismatchError
 from meta_rl_core.runtime.fields import Fields
+from meta_rl_core.runtime.vectors import Columns, all_finite, columns_of
 
 Array = NDArray[np.float64]
 TermKind = Literal["position", "velocity", "cos", "sin", "goal_cos", "goal_sin", "last_action"]
@@ -141,9 +142,7 @@ class Assembly:
         names = list(joint_names)
         self._joint_count = len(names)
         self._goal_joints = goal_joints_of(terms)
-        self._parts = [
-            (term, np.array([names.index(joint) for joint in term.joints], dtype=np.intp)) for term in terms
-        ]
+        self._parts = [(term, columns_of([names.index(joint) for joint in term.joints])) for term in terms]
 
     def __call__(
         self,
@@ -166,7 +165,7 @@ _assembly = lru_cache(maxsize=_CACHED_NAME_TUPLES)(Assembly)
 
 def _block(
     term: Term,
-    columns: NDArray[np.intp],
+    columns: Columns,
     position: Array,
     velocity: Array | None,
     last_action: Array | None,
@@ -289,7 +288,7 @@ class NameMap:
                 f"{what} must have {len(names)} numbers, one per joint name, got shape {numbers.shape}"
             )
         picked = numbers[order]
-        if not np.isfinite(picked).all():
+        if not all_finite(picked):
             bad = [
                 f"{name}={value}"
                 for name, value in zip(self.required, picked, strict=True)

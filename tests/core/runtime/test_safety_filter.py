@@ -248,9 +248,12 @@ def test_whatever_comes_is_refused_or_cut_and_cutting_twice_is_cutting_once(
 def test_many_robots_at_once_get_the_bits_of_each_one_alone(dclaw: SafetyFilter) -> None:
     generator = np.random.default_rng(3)
     command, measured = generator.normal(size=(2, 50, 9))
-    together = dclaw.limit(command, measured).command
-    alone = [dclaw.limit(*pair).command for pair in zip(command, measured, strict=True)]
-    assert together.tobytes() == np.array(alone).tobytes()
+    command[:25] = measured[:25]
+    together = dclaw.limit(command, measured)
+    alone = [dclaw.limit(*pair) for pair in zip(command, measured, strict=True)]
+    assert together.command.tobytes() == np.array([one.command for one in alone]).tobytes()
+    assert together.limited.tolist() == [one.limited.tolist() for one in alone]
+    assert {one.limited.any() for one in alone} == {True, False}
 
 
 def test_a_command_that_exceeds_a_limit_by_rounding_alone_is_left_alone(safe: SafetyFilter) -> None:

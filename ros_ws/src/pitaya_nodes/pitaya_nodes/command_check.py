@@ -15,6 +15,7 @@ from meta_rl_core.errors import PitayaError
 from meta_rl_core.runtime.action import JointPositionAction
 from meta_rl_core.runtime.stamp_watch import LEAP_NS, Stamp, StampWatch
 from meta_rl_core.runtime.terms import JointReading, NameMap
+from meta_rl_core.runtime.vectors import all_within
 
 Array = NDArray[np.float64]
 NANOSECONDS = 1_000_000_000
@@ -65,6 +66,7 @@ class CommandCheck:
         self._leaps = leaps
         self._stamps = StampWatch()
         self.joints = action.joints
+        self._sorted = sorted(action.joints)
         self._low, self._high = action.low - _ROUNDING_RAD, action.high + _ROUNDING_RAD
         self._max_step = None if action.max_step is None else action.max_step + _ROUNDING_RAD
         self._action = action
@@ -111,7 +113,7 @@ class CommandCheck:
 
     def judge(self, command: JointReading) -> Decision:
         """Whether a command, its joints in any order, may go to the robot."""
-        if set(command.names) != set(self.joints) or len(command.names) != len(self.joints):
+        if command.names != self.joints and sorted(command.names) != self._sorted:
             return _no(
                 Verdict.UNREADABLE,
                 f"commanded joints {', '.join(command.names) or 'none'}; needed exactly, in any order: "
@@ -155,14 +157,15 @@ class CommandCheck:
         return None
 
     def _within_limits(self, position: Array, measured: Array) -> Decision | None:
-        outside = (position < self._low) | (position > self._high)
-        if outside.any():
+        if not all_within(position, self._low, self._high):
+            outside = (position < self._low) | (position > self._high)
             low, high = self._action.low, self._action.high
             return _no(Verdict.OUT_OF_RANGE, self._list(outside, position, low, high))
         if self._max_step is None:
             return None
-        far = np.abs(position - measured) > self._max_step
-        if far.any() and self._action.max_step is not None:
+        way = position - measured
+        if not all_within(way, -self._max_step, self._max_step) and self._action.max_step is not None:
+            far = np.abs(way) > self._max_step
             low, high = measured - self._action.max_step, measured + self._action.max_step
             return _no(Verdict.TOO_FAR, self._list(far, position, low, high))
         return None
