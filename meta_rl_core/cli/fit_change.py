@@ -30,7 +30,7 @@ import click
 @click.option(
     "--alarms-per-hour",
     type=click.FloatRange(0.0, 100.0),
-    default=0.5,
+    default=0.34,
     show_default=True,
     help="False alarms per simulated hour that the alarm may cost there; a tenth of safety comes on top.",
 )
