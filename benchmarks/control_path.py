@@ -3,7 +3,8 @@
 
 Driver -> policy_node -> command_gate -> driver, and driver -> bare node -> bare node -> driver, are measured in turn,
 block by block, in one run, so that both meet the same load. The policy runs a bundle whose period is that of the
-states, with a reward for every state, so that it acts and adapts all the time.
+states, with a reward for every state, so that it acts and adapts all the time. All of them have the real-time priority
+of a robot's nodes where this user may have it (docs/hardware.md); `--realtime-priority 0` measures without.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from rclpy.node import Node
 from sensor_msgs.msg import JointState
 
 from benchmarks.fast_bundle import with_period
+from benchmarks.priority import add_option
 from benchmarks.report import write_report
 from meta_rl_core.bundle import load_bundle
 from pitaya_nodes import convert, qos
@@ -267,7 +269,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--bundle", type=Path, default=Path("policies/dclaw-turn"), help="policy bundle")
     parser.add_argument("--no-journal", action="store_true", help="without the policy node's journal")
     parser.add_argument("--blocks", type=int, default=Setting.blocks, help="blocks of 100 messages per chain")
-    parser.add_argument("--realtime-priority", type=int, default=0, help="of all processes, under SCHED_FIFO")
+    add_option(parser, "all processes of both chains")
     options = parser.parse_args(arguments)
     setting = Setting(
         blocks=options.blocks,

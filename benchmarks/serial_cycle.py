@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The driver's cycle against the emulated D'Claw in real time: late cycles, durations, time on the bus.
 
-`python -m benchmarks.serial_cycle [--minutes 10] [--realtime-priority 20] [--json FILE]`. The emulator runs in a
+`python -m benchmarks.serial_cycle [--minutes 10] [--realtime-priority 0] [--json FILE]`. The emulator runs in a
 process of its own behind a pseudo-terminal, at the speed of a line of 1 Mbit/s; the driver follows ten commands a
 second. A machine that does other work too, or a virtual one that its host lets wait, makes cycles late: programs that
 do nothing but sleep run beside it (stalls.py), and late cycles during which one of them was kept waiting too are
@@ -24,6 +24,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.priority import add_option
 from benchmarks.report import write_report
 from benchmarks.stalls import stalls_noticed, summary
 from meta_rl_core.dynamixel.block import LENGTH
@@ -182,9 +183,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--robot", default="dclaw", help="name or path of a robot description")
-    parser.add_argument(
-        "--realtime-priority", type=int, default=0, help="of driver and emulator, under SCHED_FIFO"
-    )
+    add_option(parser, "driver and emulator")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args(arguments)
     robot = load_robot(find_robot(options.robot))
