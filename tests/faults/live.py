@@ -180,8 +180,12 @@ class Live(Graph):
         child = self.child(node)
         child.process.wait(30)
         self.processes.children.remove(child)
-        started_s = time.monotonic()
+        started_s, started_ns = time.monotonic(), time.time_ns()
         self.processes.start(child.spec)
+        told = self.heard.get(f"{node}/status")
+        if told is not None:
+            # Until DDS has given the killed process up its services look ready, and a call to them goes nowhere.
+            self.probe.until(lambda: told and told[-1].sent_ns >= started_ns)
         for transition in (Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE):
             if not self.probe.change(node, transition):
                 raise RuntimeError(f"{node} refused to start again: {self.child(node).log_tail(5)}")
