@@ -111,7 +111,7 @@ class ChangeWatch:
         """Takes a transition and the belief that it has just entered; whether the task has changed.
 
         Raises:
-            NonFiniteError: If the network has no finite answer; nothing changes.
+            NonFiniteError: If the network has no finite answer; then there is no alarm.
         """
         self.judged_by = self._trusted
         self.evidence = max(self.evidence + self.log_odds(transition, self._trusted) - LEAK, 0.0)

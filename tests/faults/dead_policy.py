@@ -15,8 +15,6 @@ from tests.faults.tally import Tally
 
 HOLD_S, CEILING_S = 0.25, 0.5
 LARGEST_MOTION_RAD = 0.1
-PERIOD_NS = 100_000_000
-"""Of the shipped policy."""
 LONGEST_START_S, START_SHARE = 5.0, 0.95
 _WATCH_S, _LAST_WORDS_S = 1.0, 0.05
 
@@ -113,12 +111,8 @@ def _forwards(executed: Sent, commands: dict[int, Sent]) -> bool:
 
 
 def _extra_motion(live: Live, last: Sent) -> float:
-    """How far a joint went beyond the way from where it was to where the last command sent it [rad].
-
-    Counted from when the next command was due: until then the hand does what a live policy told it, and swings on.
-    """
-    due_ns = last.stamp_ns + PERIOD_NS
-    later = [item.message for item in live.heard["joint_states"] if item.stamp_ns >= due_ns]
+    """How far a joint went beyond the way from where it was to where the last command sent it [rad]."""
+    later = [item.message for item in live.heard["joint_states"] if item.stamp_ns >= last.stamp_ns]
     if not later:
         return 0.0
     index = [later[0].name.index(joint) for joint in last.message.joint_names]

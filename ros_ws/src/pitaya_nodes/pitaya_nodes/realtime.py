@@ -55,15 +55,15 @@ def keep_awake(priority: int, device: Path = LATENCY_DEVICE) -> tuple[Callable[[
     if priority == 0:
         return lambda: None, ""
     try:
-        wish = os.open(device, os.O_WRONLY | os.O_CLOEXEC)
+        wish = device.open("r+b", buffering=0)
+        wish.write(struct.pack("i", 0))
     except OSError as error:
         return (
             lambda: None,
             f"processors may sleep between messages: {device}: {error.strerror}; permit this user to write to it, "
             "such as by a udev rule, for answers that come more evenly",
         )
-    os.write(wish, struct.pack("i", 0))
-    return lambda: os.close(wish), ""
+    return wish.close, ""
 
 
 def _raise_one(thread: int, priority: int) -> None:
