@@ -52,7 +52,8 @@ demo: setup
 	  $(if $(OUT),--out "$(OUT)") $(if $(filter-out 0,$(REALTIME)),--realtime)
 
 # pytest comes last, so that its summary line is the last line of the output.
-test: lint types pytest
+test: lint types
+	@$(RUN) python -m pytest --numprocesses 2 --dist loadgroup $(ARGS)
 
 check: lint types layering
 

@@ -17,8 +17,34 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 ROS_DOMAINS = range(1, 102)
 
 
+# Folders whose tests start processes, or answer in real time.
+PROCESSES = {"faults", "hardware", "packaging", "ros"}
+POLITE = 10
+WORKER = "PYTEST_XDIST_WORKER"
+
 _STRIDE = 7
 _asked = itertools.count()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Where workers share the tests, one of them has all that start processes: two graphs at once are too slow."""
+    if WORKER not in os.environ:
+        return
+    for item in items:
+        if _starts_processes(item):
+            item.add_marker(pytest.mark.xdist_group("processes"))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """The other workers' tests, which only compute, make way for processes that have to answer in time."""
+    if WORKER in os.environ and not _starts_processes(item):
+        os.setpriority(os.PRIO_PROCESS, 0, max(POLITE, os.getpriority(os.PRIO_PROCESS, 0)))
+
+
+def _starts_processes(item: pytest.Item) -> bool:
+    return not PROCESSES.isdisjoint(item.path.relative_to(Path(__file__).parent).parts)
 
 
 @pytest.fixture(scope="session")

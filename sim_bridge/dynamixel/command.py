@@ -49,8 +49,8 @@ def emulate(robot: str, link: Path | None, scenario_path: Path | None, seed: int
 
         signal.signal(signal.SIGINT, end)
         signal.signal(signal.SIGTERM, end)
-        click.echo(f"{description.name} answers on {port.path}; Ctrl-C ends it")
         # What lives on is taken out of the garbage collector's sight: going through it delays an answer.
         gc.collect()
         gc.freeze()
+        click.echo(f"{description.name} answers on {port.path}; Ctrl-C ends it")
         port.serve()

@@ -40,6 +40,7 @@ BRING_UP = REPOSITORY / "config" / "bringup" / "dclaw_sim.yaml"
 PATIENCE_S = 60.0
 """How long a test waits for what must happen; generous, since machines are slow and busy."""
 
+# Of every status, also those that another one follows at once: a queue of one would forget them.
 HEARD = {
     "joint_states": (JointState, qos.EVERY_STATE),
     "joint_command": (JointCommand, qos.PAIRED),
@@ -48,9 +49,9 @@ HEARD = {
     "reward": (StampedReward, qos.PAIRED),
     "task": (Task, qos.LATCHED),
     "policy_node/belief": (TaskBelief, qos.BELIEF),
-    "policy_node/status": (PolicyStatus, qos.LATCHED),
+    "policy_node/status": (PolicyStatus, qos.BELIEF),
     "policy_node/refusals": (TransitionRefusal, qos.PAIRED),
-    "command_gate/status": (GateStatus, qos.LATCHED),
+    "command_gate/status": (GateStatus, qos.BELIEF),
     "/diagnostics": (DiagnosticArray, qos.REPORT),
 }
 
@@ -102,6 +103,16 @@ class Probe(Node):
                 raise TimeoutError(f"not within {patience_s:g} s: {condition}")
             self._spinner.spin_once(timeout_sec=0.01)
         return value
+
+    def reasons(self, node: str = "policy_node", since: int = 0) -> list[str]:
+        """Every reason that a node's status has given; `since` leaves out as many messages."""
+        return [str(status.reason) for status in self.heard[f"{node}/status"][since:]]
+
+    def reason(self, text: str, node: str = "policy_node", since: int = 0) -> str:
+        """Waits for a reason with this text, however soon another followed it, and gives the whole of it."""
+        return str(
+            self.until(lambda: next((item for item in self.reasons(node, since) if text in item), None))
+        )
 
     def call(self, kind: Any, name: str, request: Any) -> Any:
         """Calls a service; again if no answer comes, so the request must do no harm twice."""

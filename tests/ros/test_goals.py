@@ -21,11 +21,6 @@ def running(module_graph: Graph, bundle: Path) -> Graph:
     return module_graph.up(settings, bundle=str(bundle))
 
 
-def status_reason(graph: Graph) -> str:
-    heard = graph.probe.heard["policy_node/status"]
-    return str(heard[-1].reason) if heard else ""
-
-
 @pytest.mark.parametrize(
     ("fields", "said"),
     [
@@ -47,11 +42,12 @@ def test_a_goal_out_of_range_is_aborted_with_a_sentence(
 
 def test_a_second_goal_is_rejected_while_the_first_runs_and_the_first_is_cancelled(running: Graph) -> None:
     probe = running.probe
+    commands, statuses = len(probe.heard["executed_command"]), len(probe.heard["policy_node/status"])
     first = probe.send(steps_per_episode=LONG)
-    probe.until(lambda: len(probe.heard["executed_command"]) > 20)
+    probe.until(lambda: len(probe.heard["executed_command"]) > commands + 20)
     second = probe.send()
     assert not second.accepted
-    probe.until(lambda: "another Adapt goal runs" in status_reason(running))
+    probe.reason("another Adapt goal runs", since=statuses)
 
     cancelled = first.cancel_goal_async()
     probe.until(cancelled.done)
@@ -107,8 +103,9 @@ def test_the_task_can_be_set_by_seed_and_by_value_and_bad_ones_are_refused(runni
 
 def test_deactivating_the_policy_ends_its_goal_and_a_goal_is_then_rejected(running: Graph) -> None:
     probe = running.probe
+    statuses = len(probe.heard["policy_node/status"])
     handle = probe.send(steps_per_episode=LONG)
-    probe.until(lambda: "episode 0 runs" in status_reason(running))
+    probe.reason("episode 0 runs", since=statuses)
     assert probe.change("policy_node", Transition.TRANSITION_DEACTIVATE)
     outcome = probe.result(handle)
     assert outcome.status == GoalStatus.STATUS_ABORTED

@@ -60,6 +60,9 @@ def test_a_state_tells_stamp_names_and_positions() -> None:
         serialized(),
         serialized("ab", "c"),
     ],
+    ids=str.split(
+        "another-stamp other-order other-name other-frame more-joints no-velocity one-joint none other-lengths"
+    ),
 )
 def test_what_was_read_before_changes_no_bit(used: SerializedReadings, data: bytes) -> None:
     assert plain(used.reader(data)()) == read(data)
