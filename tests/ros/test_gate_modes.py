@@ -193,6 +193,22 @@ def test_a_robot_that_does_not_move_is_a_fault(gate: Graph, robot: Robot) -> Non
     assert not call(gate, "command_gate/return_to_start").success
 
 
+def test_what_is_cleared_begins_softly_and_old_evidence_is_forgotten(gate: Graph, robot: Robot) -> None:
+    run(gate, robot)
+    robot.deaf = True
+    wait_for(gate, GateStatus.FAULT, "the robot does not follow")
+    robot.deaf = False
+    robot.wanted = {name: robot.position[name] + 0.35 for name in FINGERS}
+    before, sent = robot.position[FINGERS[0]], len(robot.sent)
+    heard = gate.probe.heard["command_gate/status"]
+    told = len(heard)
+    # At once, while commands come: the next one is there before the gate has missed any.
+    assert call(gate, "command_gate/clear").message == "READY: nothing moves"
+    gate.probe.until(lambda: len(robot.sent) > sent + 3)
+    assert robot.sent[sent].position[0] - before == pytest.approx(0.1 * 0.2094, abs=0.02)
+    assert {item.mode for item in heard[told:]} == {GateStatus.READY, GateStatus.ACTIVE}
+
+
 def test_two_joints_that_exchange_what_they_measure_are_a_fault_that_names_them_and_stay_where_they_are(
     gate: Graph, robot: Robot
 ) -> None:

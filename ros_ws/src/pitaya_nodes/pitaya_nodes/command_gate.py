@@ -282,6 +282,7 @@ class CommandGate(ManagedNode):
             self._return, self._moving = None, False
 
     def _report(self, mode: Mode, reason: str) -> None:
+        self._moving &= mode < Mode.FAULT  # what a person clears begins at rest, softly
         status = self._status
         status.header.stamp = self.get_clock().now().to_msg()
         status.mode = int(mode)
