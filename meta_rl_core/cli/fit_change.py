@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import json
-import tempfile
 from pathlib import Path
 
 import click
@@ -48,53 +46,15 @@ def fit_change(
     A network is trained on simulated episodes and calibrated on others, whose tasks never change. Actor and encoder
     stay as they are, to the bit; the hash of the bundle changes, so beliefs saved before no longer fit.
     """
-    import numpy as np
-    from safetensors.numpy import load_file
+    from meta_rl_core.pearl.change_bundle import teach
+    from meta_rl_core.pearl.change_fit import ChangeFit
 
-    from meta_rl_core.bundle import load_bundle, write_bundle
-    from meta_rl_core.bundle.manifest import GOLDEN_FILE, MANIFEST_FILE, WEIGHTS_FILE
-    from meta_rl_core.bundle.schema import LEAST_ALARM
-    from meta_rl_core.pearl.change_fit import (
-        LOWEST_CALIBRATED,
-        ChangeFit,
-        bundle_parts,
-        calibrated,
-        false_alarms,
-        learn,
-    )
-    from meta_rl_core.pearl.lives import joined, live_many
-    from meta_rl_core.registry import load_family
-
-    bundle = load_bundle(bundle_directory)
-    family = load_family(bundle.manifest.family, from_file=True)
     settings = ChangeFit(seed=seed, tasks=tasks, updates=updates)
-    generator = np.random.Generator(np.random.PCG64(seed))
-    lives = joined(live_many(bundle, family, family.sample_tasks(tasks, generator), settings.episodes, seed))
-    network, losses = learn(bundle, family, lives, settings)
-    click.echo("cross entropy [nat], 0.693 knows nothing: " + " ".join(f"{loss:.3f}" for loss in losses))
-
-    fields = json.loads((bundle_directory / MANIFEST_FILE).read_text(encoding="utf-8"))
-    files = (load_file(bundle_directory / name) for name in (WEIGHTS_FILE, GOLDEN_FILE))
-    weights, golden = files
-    with tempfile.TemporaryDirectory() as folder:
-        trial = write_bundle(folder, *bundle_parts(fields, weights, golden, network, LEAST_ALARM))
-        period_s = bundle.manifest.period_s or 0.1
-        steps = settings.episodes * bundle.manifest.horizon
-        count = int(np.ceil(hours * 3600.0 / (steps * period_s)))
-        sound = family.sample_tasks(count, generator)
-        strengths = [
-            strength
-            for life in live_many(bundle, family, sound, settings.episodes, seed + 1)
-            for strength in false_alarms(trial, life, LOWEST_CALIBRATED)
-        ]
-    strengths.sort(reverse=True)
-    alarm = calibrated(strengths, hours, alarms_per_hour)
-    click.echo("strongest false evidence [nat]: " + " ".join(f"{one:.1f}" for one in strengths[:8]))
-    written = write_bundle(
-        out or bundle_directory,
-        *bundle_parts(fields, weights, golden, network, alarm),
-        overwrite=out is None,
+    taught = teach(bundle_directory, out, settings, hours, alarms_per_hour)
+    click.echo(
+        "cross entropy [nat], 0.693 knows nothing: " + " ".join(f"{loss:.3f}" for loss in taught.losses)
     )
-    errors = written.golden_errors
-    click.echo(f"bundle {written.path}: alarm {alarm:.1f} nat, hash {written.hash}")
+    click.echo("strongest false evidence [nat]: " + " ".join(f"{one:.1f}" for one in taught.strengths[:8]))
+    click.echo(f"bundle {taught.bundle.path}: alarm {taught.alarm:.1f} nat, hash {taught.bundle.hash}")
+    errors = taught.bundle.golden_errors
     click.echo(f"golden vectors reproduced to {errors.change_log_odds:.1e} (log odds of a change)")

@@ -9,7 +9,7 @@ motion rewarded under another one. What such a classifier learns is the logarith
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -17,8 +17,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from meta_rl_core.bundle.golden import golden_change_rows
-from meta_rl_core.bundle.manifest import CHANGE
 from meta_rl_core.errors import InvalidValueError
 from meta_rl_core.networks.mlp import MLP
 from meta_rl_core.pearl.lives import Lives
@@ -142,25 +140,3 @@ def calibrated(strengths: list[float], hours: float, per_hour: float) -> float:
     allowed = int(hours * per_hour)
     exceeded = strengths[allowed] if allowed < len(strengths) else LOWEST_CALIBRATED
     return float(round(ALARM_MARGIN * exceeded))  # counts of rare alarms know no decimals
-
-
-def bundle_parts(
-    fields: dict[str, Any], weights: dict[str, Any], golden: dict[str, Any], network: MLP, alarm: float
-) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
-    """Manifest fields, weights and golden vectors of a bundle, with the network and what torch answers added."""
-    with torch.no_grad():
-        rows = torch.from_numpy(
-            golden_change_rows(golden, fields["reward_scale_in_context"]).astype(np.float32)
-        )
-        answers = network(rows).squeeze(-1).numpy()
-    kept = {name: value for name, value in fields.items() if name not in _WRITTEN}
-    networks = {**kept["networks"], CHANGE: {"layers": network.describe()}}
-    others = {name: value for name, value in weights.items() if not name.startswith(f"{CHANGE}.")}
-    return (
-        {**kept, "networks": networks, "change_alarm": float(alarm)},
-        {**others, **network.export_weights(CHANGE)},
-        {**golden, "change_log_odds": answers},
-    )
-
-
-_WRITTEN = ("schema_version", "files", "bundle_hash")
