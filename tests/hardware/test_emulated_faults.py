@@ -63,11 +63,15 @@ def test_the_command_prints_the_port_and_ends_cleanly_on_ctrl_c(tmp_path: Path) 
     start = "from meta_rl_core.cli.main import run; run()"
     command = [sys.executable, "-u", "-c", start, "emulate", "dclaw", "--link", str(link)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    assert process.stdout.readline() == f"dclaw answers on {link}; Ctrl-C ends it\n"
-    client = Client(str(link))
-    assert client.motors.ping(client.port, 50)[1] == OK
-    client.port.closePort()
-    os.kill(process.pid, signal.SIGINT)
-    assert process.wait(20) == 0
-    assert not link.is_symlink()
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == f"dclaw answers on {link}; Ctrl-C ends it\n"
+        client = Client(str(link))
+        assert client.motors.ping(client.port, 50)[1] == OK
+        client.port.closePort()
+        os.kill(process.pid, signal.SIGINT)
+        assert process.wait(20) == 0
+        assert not link.is_symlink()
+    finally:
+        process.kill()
+        process.wait()
