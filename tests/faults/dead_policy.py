@@ -6,6 +6,7 @@ from __future__ import annotations
 import signal
 import time
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 from pitaya_msgs.msg import PolicyStatus
@@ -15,6 +16,8 @@ from tests.faults.tally import Tally
 
 HOLD_S, CEILING_S = 0.25, 0.5
 LARGEST_MOTION_RAD = 0.1
+PERIOD_NS = 100_000_000
+"""Of the shipped policy."""
 LONGEST_START_S, START_SHARE = 5.0, 0.95
 _WATCH_S, _LAST_WORDS_S = 1.0, 0.05
 
@@ -23,7 +26,7 @@ def killed_policy(cases: int, generator: np.random.Generator, folder: Path) -> d
     """Rows 8 a and 9: kill -9 at a random moment, then a new process."""
     held, restarted = Tally(), Tally()
     starts_s: list[float] = []
-    motions: list[float] = []
+    motions: list[Motion] = []
     settings = {"policy_node": {"plant_timeout_s": 30.0, "journal": str(folder / "journal")}}
     with graph(folder, settings) as live:
         for index in range(cases):
@@ -50,7 +53,7 @@ def killed_policy(cases: int, generator: np.random.Generator, folder: Path) -> d
 def hanging_policy(cases: int, generator: np.random.Generator, folder: Path) -> Tally:
     """Row 8 b: SIGSTOP at a random moment, SIGCONT a second later."""
     tally = Tally()
-    motions: list[float] = []
+    motions: list[Motion] = []
     with graph(folder, {"policy_node": {"plant_timeout_s": 30.0}}) as live:
         live.act()
         for index in range(cases):
@@ -67,33 +70,49 @@ def hanging_policy(cases: int, generator: np.random.Generator, folder: Path) -> 
     return tally
 
 
-def _hold_figures(tally: Tally, motions: list[float]) -> dict[str, float]:
+class Motion(NamedTuple):
+    """How far a joint went beyond the way from where it was to where the last command sent it [rad]."""
+
+    after_due: float = 0.0
+    """Counted from when the next command was due: until then the hand does what a live policy told it."""
+    after_last: float = 0.0
+    """Counted from the state that the last command answers, so with what the hand still swings from earlier ones."""
+
+
+def _hold_figures(tally: Tally, motions: list[Motion]) -> dict[str, float]:
     beyond = sum(latency > 1e3 * CEILING_S for latency in tally.latencies_ms)
     return {
-        "largest extra motion [rad]": max(motions),
+        "largest extra motion [rad]": max(motion.after_due for motion in motions),
+        "largest motion counted from the state that the last command answers [rad]": max(
+            motion.after_last for motion in motions
+        ),
+        f"cases of that above {LARGEST_MOTION_RAD:g} rad": sum(
+            motion.after_last > LARGEST_MOTION_RAD for motion in motions
+        ),
         f"holds later than the ceiling of {1e3 * CEILING_S:g} ms": beyond,
     }
 
 
-def _watch_hold(live: Live) -> tuple[str, float | None, float]:
-    """Complaint, time from the last sound command to the hold [s], extra motion [rad]."""
+def _watch_hold(live: Live) -> tuple[str, float | None, Motion]:
+    """Complaint, time from the last sound command to the hold [s], extra motion."""
     live.probe.spin(_WATCH_S)
     _catch_up(live)
     commands = {item.stamp_ns: item for item in live.heard["joint_command"]}
     executed = live.heard["executed_command"]
     forwarded = [item for item in executed if _forwards(item, commands)]
     if not forwarded:
-        return "no command had been forwarded", None, 0.0
+        return "no command had been forwarded", None, Motion()
     last = commands[forwarded[-1].stamp_ns]
     holds = [item for item in executed if item.sent_ns > forwarded[-1].sent_ns]
     motion = _extra_motion(live, last)
     if not holds:
-        return f"no hold within {_WATCH_S:g} s", None, motion
+        said = live.last("command_gate/status").message
+        return f"no hold within {_WATCH_S:g} s; the gate says {said.mode}: {said.reason}", None, motion
     latency_s = 1e-9 * (holds[0].sent_ns - last.sent_ns)
     if latency_s > HOLD_S:
         return f"held only after {1e3 * latency_s:.0f} ms", latency_s, motion
-    if motion > LARGEST_MOTION_RAD:
-        return f"moved {motion:.3f} rad further than was commanded", latency_s, motion
+    if motion.after_due > LARGEST_MOTION_RAD:
+        return f"moved {motion.after_due:.3f} rad further than was commanded", latency_s, motion
     return "", latency_s, motion
 
 
@@ -110,9 +129,13 @@ def _forwards(executed: Sent, commands: dict[int, Sent]) -> bool:
     return command is not None and executed.message.position == command.message.position
 
 
-def _extra_motion(live: Live, last: Sent) -> float:
-    """How far a joint went beyond the way from where it was to where the last command sent it [rad]."""
-    later = [item.message for item in live.heard["joint_states"] if item.stamp_ns >= last.stamp_ns]
+def _extra_motion(live: Live, last: Sent) -> Motion:
+    return Motion(*(_beyond(live, last, last.stamp_ns + wait_ns) for wait_ns in (PERIOD_NS, 0)))
+
+
+def _beyond(live: Live, last: Sent, from_ns: int) -> float:
+    """How far a joint went beyond the way from where it was then to where the last command sent it [rad]."""
+    later = [item.message for item in live.heard["joint_states"] if item.stamp_ns >= from_ns]
     if not later:
         return 0.0
     index = [later[0].name.index(joint) for joint in last.message.joint_names]
@@ -135,7 +158,7 @@ def _restart(live: Live, told: list[object]) -> tuple[str, float]:
     if len(live.heard["joint_command"]) > commands:
         return "the new process sent a command without a goal", took_s
     if not any(_same(restored, belief) for belief in told):
-        return f"the belief of {restored.transitions} transitions is none that was told before", took_s
+        return _stranger(restored, told), took_s
     # The last one: a goal that resets the belief tells of fewer transitions than were told before.
     newest = told[-1].transitions  # type: ignore[attr-defined]
     if restored.transitions < newest - 1:
@@ -144,5 +167,20 @@ def _restart(live: Live, told: list[object]) -> tuple[str, float]:
 
 
 def _same(one: object, other: object) -> bool:
+    return not _differing(one, other)
+
+
+def _differing(one: object, other: object) -> list[str]:
     names = ("evidence_precision", "evidence_precision_mean", "z", "transitions")
-    return all(getattr(one, name) == getattr(other, name) for name in names)
+    return [name for name in names if getattr(one, name) != getattr(other, name)]
+
+
+def _stranger(restored: Any, told: list[Any]) -> str:
+    """What is wrong with a belief that nobody was told of."""
+    alike = [belief for belief in told if belief.transitions == restored.transitions]
+    differs = f"differs in {_differing(restored, alike[-1])}" if alike else "of as many none was told"
+    counts = [belief.transitions for belief in told[-5:]]
+    return (
+        f"the belief of {restored.transitions} transitions, episode {restored.episode}, is none that was told before: "
+        f"{differs}; told last were {counts}, episode {told[-1].episode}"
+    )
