@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,19 +18,6 @@ LEAST_PROGRESS = 0.02
 
 tests/sim/test_dclaw_following.py holds that the soft D'Claw, fingers at the valve, always makes at least twice that.
 """
-STILL_COMMANDS, LEAST_MOTION = 2, 0.063
-"""Over so many commands a robot that follows moves by at least this share of the commanded ways, whither it may be."""
-
-
-class _Step(NamedTuple):
-    """What one command led to, as squares of lengths of the vector of all joints [rad2]."""
-
-    made: float
-    """Of the way, times the way."""
-    moved: float
-    """In any direction."""
-    wanted: float
-    """The way itself."""
 
 
 class Following:
@@ -52,7 +38,7 @@ class Following:
         self._stall_rad = stall_rad
         self._from: Array | None = None
         self._way: Array | None = None
-        self._steps: deque[_Step] = deque(maxlen=COMMANDS)
+        self._steps: deque[tuple[float, float]] = deque(maxlen=COMMANDS)
 
     def begin(self) -> None:
         """Forgets what was commanded: at rest, or after a hold."""
@@ -74,36 +60,27 @@ class Following:
         moved = measured - before
         # No more than its own way counts for or against a joint, so that one wrong reading decides nothing.
         made = between(moved, -np.abs(way), np.abs(way))
-        # Bounded for the same reason: a reading may be wrong by any number.
-        far = between(moved, -np.pi, np.pi)
-        self._steps.append(_Step(float(made @ way), float(far @ far), float(way @ way)))
+        self._steps.append((float(made @ way), float(way @ way)))
         return float(np.abs(way - moved).max())
 
     @property
     def progress(self) -> float | None:
         """Share of the way of the last commands that was made; None where they lay too near to tell."""
-        total = self._total(COMMANDS)
-        return None if total is None else total.made / total.wanted
+        if self._stall_rad is None or len(self._steps) < COMMANDS:
+            return None
+        made, wanted = (sum(column) for column in zip(*self._steps, strict=True))
+        return made / wanted if wanted >= COMMANDS * self._stall_rad**2 else None
 
     @property
     def ignored(self) -> bool:
-        """Whether the last commands, far enough away to tell, led nowhere or moved nothing."""
-        total, progress = self._total(STILL_COMMANDS), self.progress
-        if total is not None and total.moved < LEAST_MOTION**2 * total.wanted:
-            return True
+        """Whether the last commands, far enough away to tell, led nowhere."""
+        progress = self.progress
         return progress is not None and progress < LEAST_PROGRESS
-
-    def _total(self, commands: int) -> _Step | None:
-        if self._stall_rad is None or len(self._steps) < commands:
-            return None
-        last = list(self._steps)[-commands:]
-        total = _Step(*(sum(column) for column in zip(*last, strict=True)))
-        return total if total.wanted >= commands * self._stall_rad**2 else None
 
     @property
     def complaint(self) -> str:
         """A sentence if the last commands led nowhere, or an empty text."""
-        return "the robot does not follow: its last commands led nowhere" if self.ignored else ""
+        return f"the robot does not follow: {COMMANDS} commands in a row led nowhere" if self.ignored else ""
 
     def sent(self, command: Array) -> None:
         """Notes what was commanded [rad], shape (A,), in answer to the state that was looked at last."""

@@ -103,12 +103,19 @@ def _silences(
     end: Any,
     length_s: tuple[float, float],
 ) -> Tally:
-    tally, stalls = Tally(), 0
+    tally, stalls, alarms = Tally(), 0, 0
     recoveries_s: list[float] = []
     goal = live.act()
-    while tally.cases < cases >= stalls:
+    while tally.cases < cases >= stalls + alarms:
         live.probe.spin(float(generator.uniform(0.3, 0.8)))
-        live.probe.until(lambda: live.last("policy_node/status").message.mode == PolicyStatus.ACTIVE)
+        live.probe.until(
+            lambda: live.last("policy_node/status").message.mode == PolicyStatus.ACTIVE or live.faults()
+        )
+        if live.faults():
+            alarms += 1
+            live.clear(goal)
+            goal = live.act()
+            continue
         live.forget()
         begin()
         live.probe.spin(float(generator.uniform(*length_s)))
@@ -133,6 +140,7 @@ def _silences(
         tally.case(complaint and f"silence {tally.cases}: {complaint}", latency_s=latency_s)
     _demand_recovery(tally, recoveries_s)
     tally.measured["silences that the machine drew out beyond 1 s, not counted as cases"] = stalls
+    tally.measured["faults before anything fell silent, not counted as cases"] = alarms
     return tally
 
 

@@ -3,8 +3,12 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
+import sqlite3
+import tempfile
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -38,7 +42,7 @@ def killed_policy(cases: int, generator: np.random.Generator, folder: Path) -> d
             motions.append(motion)
             held.case(complaint and f"kill {index}: {complaint}", latency_s=latency_s)
             told += [item.message for item in live.heard["policy_node/belief"][len(told) :]]
-            complaint, took_s = _restart(live, told)
+            complaint, took_s = _restart(live, told, folder / "journal" / "policy_node.sqlite")
             starts_s.append(took_s)
             restarted.case(complaint and f"kill {index}: {complaint}", latency_s=took_s)
             live.forget()
@@ -145,42 +149,49 @@ def _beyond(live: Live, last: Sent, from_ns: int) -> float:
     return float(np.maximum(np.maximum(low - way, way - high), 0.0).max())
 
 
-def _restart(live: Live, told: list[object]) -> tuple[str, float]:
+class Committed(NamedTuple):
+    """The state that the journal's last record holds."""
+
+    transitions: int
+    evidence_precision: list[float]
+    evidence_precision_mean: list[float]
+    z: list[float]
+
+
+def _committed(journal: Path) -> Committed:
+    """What a killed process had committed last, read from a copy and without the code that restores it."""
+    with tempfile.TemporaryDirectory() as folder:
+        for suffix in ("", "-wal"):
+            shutil.copyfile(f"{journal}{suffix}", Path(folder, f"copy{suffix}"))
+        with closing(sqlite3.connect(Path(folder, "copy"))) as database:
+            query = f"SELECT {', '.join(Committed._fields)} FROM record ORDER BY record DESC LIMIT 1"
+            transitions, *vectors = database.execute(query).fetchone()
+    return Committed(transitions, *(np.frombuffer(vector or b"", "<f8").tolist() for vector in vectors))
+
+
+def _restart(live: Live, told: list[Any], journal: Path) -> tuple[str, float]:
     """Complaint, and time from the start of the process to READY [s]."""
     live.heard["policy_node/status"].clear()
     live.heard["policy_node/belief"].clear()
     statuses, beliefs = live.heard["policy_node/status"], live.heard["policy_node/belief"]
-    commands = len(live.heard["joint_command"])
+    commands, committed = len(live.heard["joint_command"]), _committed(journal)
     started_s = live.restart("policy_node")
     live.probe.until(lambda: statuses and statuses[-1].message.mode == PolicyStatus.READY)
     took_s = time.monotonic() - started_s
     restored = live.probe.until(lambda: beliefs[-1].message if beliefs else None)
     if len(live.heard["joint_command"]) > commands:
         return "the new process sent a command without a goal", took_s
-    if not any(_same(restored, belief) for belief in told):
-        return _stranger(restored, told), took_s
+    if differing := _differing(restored, committed):
+        return f"the belief differs from what was committed last in {', '.join(differing)}", took_s
     # The last one: a goal that resets the belief tells of fewer transitions than were told before.
-    newest = told[-1].transitions  # type: ignore[attr-defined]
+    newest = told[-1].transitions
     if restored.transitions < newest - 1:
         return f"{newest - restored.transitions} transitions are lost", took_s
     return "", took_s
 
 
-def _same(one: object, other: object) -> bool:
-    return not _differing(one, other)
-
-
-def _differing(one: object, other: object) -> list[str]:
-    names = ("evidence_precision", "evidence_precision_mean", "z", "transitions")
-    return [name for name in names if getattr(one, name) != getattr(other, name)]
-
-
-def _stranger(restored: Any, told: list[Any]) -> str:
-    """What is wrong with a belief that nobody was told of."""
-    alike = [belief for belief in told if belief.transitions == restored.transitions]
-    differs = f"differs in {_differing(restored, alike[-1])}" if alike else "of as many none was told"
-    counts = [belief.transitions for belief in told[-5:]]
-    return (
-        f"the belief of {restored.transitions} transitions, episode {restored.episode}, is none that was told before: "
-        f"{differs}; told last were {counts}, episode {told[-1].episode}"
-    )
+def _differing(restored: Any, committed: Committed) -> list[str]:
+    vectors = [
+        name for name in Committed._fields[1:] if list(getattr(restored, name)) != getattr(committed, name)
+    ]
+    return vectors if restored.transitions == committed.transitions else ["transitions", *vectors]

@@ -11,6 +11,7 @@ from pathlib import Path
 from pitaya_nodes.discovery import PROFILES, discovery_environment
 
 _START = "import rclpy; rclpy.init(); rclpy.create_node('one').destroy_node(); rclpy.shutdown()"
+_LOOK = "node = rclpy.create_node('one'); print('/dev/shm/fastrtps' in open('/proc/self/maps').read()); "
 
 
 def test_nodes_get_the_installed_profile() -> None:
@@ -36,3 +37,15 @@ def test_fast_dds_reads_the_profile_without_a_complaint(tmp_path: Path) -> None:
     broken = tmp_path / "broken.xml"
     broken.write_text(Path(installed).read_text(encoding="utf-8").replace("count>", "counts>"))
     assert "XMLPARSER" in said(str(broken))
+
+
+def test_nodes_share_no_memory_which_a_killed_process_would_lock() -> None:
+    def shared(environment: dict[str, str]) -> bool:
+        words = [sys.executable, "-c", _START.replace("rclpy.create_node('one')", _LOOK + "node")]
+        ended = subprocess.run(words, env=environment, capture_output=True, text=True, check=True, timeout=60)
+        return ended.stdout.strip() == "True"
+
+    bare = {name: value for name, value in os.environ.items() if name != PROFILES}
+    bare["RMW_IMPLEMENTATION"] = "rmw_fastrtps_cpp"
+    assert shared(bare)
+    assert not shared(bare | discovery_environment({}))

@@ -27,36 +27,24 @@ def run(gain: float, way_rad: float, steps: int, *, leftover_rad: float = 0.0) -
 @pytest.mark.parametrize(
     ("gain", "way_rad", "steps", "ignored"),
     [
-        (0.0, 0.2, 2, True),
-        (0.0, 0.2, 1, False),  # one command is not two
-        (0.062, 0.2, 2, True),
-        (0.064, 0.2, 2, False),  # less than 6.3 % of the way is no motion
-        (0.0, 0.099, 2, False),  # hardly sent anywhere
-        (0.0, 0.101, 2, True),
+        (0.0, 0.2, 3, True),
+        (0.0, 0.2, 2, False),  # two commands are not three
+        (0.019, 0.2, 3, True),
+        (0.021, 0.2, 3, False),  # less than 2 % of the way is nowhere
+        (-1.0, 0.2, 3, True),  # the wrong way
+        (0.0, 0.099, 3, False),  # hardly sent anywhere
+        (0.0, 0.101, 3, True),
         (0.7, 0.2, 10, False),
     ],
 )
-def test_two_commands_that_move_nothing_are_noticed(
+def test_three_commands_that_lead_nowhere_are_noticed(
     gain: float, way_rad: float, steps: int, ignored: bool
 ) -> None:
     assert run(gain, way_rad, steps).ignored is ignored
 
 
-@pytest.mark.parametrize(
-    ("gain", "way_rad", "steps", "ignored"),
-    [
-        (-1.0, 0.2, 3, True),  # the wrong way
-        (-1.0, 0.2, 2, False),  # two commands are not three
-        (0.019, 0.2, 3, True),
-        (0.021, 0.2, 3, False),  # less than 2 % of the way is nowhere
-        (0.0, 0.099, 3, False),  # hardly sent anywhere
-        (0.0, 0.101, 3, True),
-    ],
-)
-def test_three_commands_that_lead_nowhere_are_noticed_whatever_else_moves(
-    gain: float, way_rad: float, steps: int, ignored: bool
-) -> None:
-    assert run(gain, way_rad, steps, leftover_rad=0.1).ignored is ignored
+def test_motion_that_is_left_over_from_before_does_not_pass_for_following() -> None:
+    assert run(0.0, 0.2, 3, leftover_rad=0.1).ignored
 
 
 def test_one_joint_that_is_read_wrong_once_does_not_make_eight_others_look_still() -> None:

@@ -64,8 +64,8 @@ SETTINGS = (
     Setting(
         "stall_rad",
         0.1,
-        "Fault if 3 commands in a row lead nowhere, or 2 move nothing, although they lie further than this from where "
-        "the joints are, as a vector [rad]; 0: not watched.",
+        "Fault if 3 commands in a row lead nowhere although they lie further than this from where the joints are, "
+        "as a vector [rad]; 0: not watched.",
         low=0.0,
         high=3.2,
     ),
