@@ -11,7 +11,7 @@ from pathlib import Path
 from pitaya_nodes.discovery import PROFILES, discovery_environment
 
 _START = "import rclpy; rclpy.init(); rclpy.create_node('one').destroy_node(); rclpy.shutdown()"
-_LOOK = "node = rclpy.create_node('one'); print('/dev/shm/fastrtps' in open('/proc/self/maps').read()); "
+_LOOK = "node = rclpy.create_node('one'); print('/dev/shm/fastrtps_port' in open('/proc/self/maps').read()); "
 
 
 def test_nodes_get_the_installed_profile() -> None:
