@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import signal
 import time
@@ -127,7 +126,7 @@ def _silences(
             lambda before=commands: len(live.heard["joint_command"]) > before + 2 or live.faults()
         )
         if reason := live.faults():
-            gap_s = _longest_gap_s(live)
+            gap_s = live.longest_gap_s("joint_states")
             live.clear(goal)
             goal = live.act()
             if "no sound joint state for more than" in reason and gap_s > FAULT_S:
@@ -142,12 +141,6 @@ def _silences(
     tally.measured["silences that the machine drew out beyond 1 s, not counted as cases"] = stalls
     tally.measured["faults before anything fell silent, not counted as cases"] = alarms
     return tally
-
-
-def _longest_gap_s(live: Live) -> float:
-    """The longest time between two joint states that were heard, or since the last one [s]."""
-    times_ns = [item.sent_ns for item in live.heard["joint_states"]] + [time.time_ns()]
-    return 1e-9 * max(after - before for before, after in itertools.pairwise(times_ns))
 
 
 def _demand_recovery(tally: Tally, recoveries_s: list[float]) -> None:

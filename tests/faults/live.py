@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import sys
@@ -108,6 +109,11 @@ class Live(Graph):
     def last(self, topic: str) -> Sent:
         """The latest message of a topic."""
         return self.heard[topic][-1]
+
+    def longest_gap_s(self, topic: str) -> float:
+        """The longest time between two messages that were heard, or since the last one [s]."""
+        times_ns = [item.sent_ns for item in self.heard[topic]] + [time.time_ns()]
+        return 1e-9 * max(after - before for before, after in itertools.pairwise(times_ns))
 
     def forget(self) -> None:
         """Forgets what was heard, but for the latest of each topic."""
