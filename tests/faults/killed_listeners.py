@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.faults.live import graph, tool
+from tests.faults.live import Live, graph, tool
 from tests.faults.tally import Tally
 
 LONGEST_GAP_S = 0.5
@@ -21,11 +21,9 @@ def killed_listeners(cases: int, generator: np.random.Generator, folder: Path) -
     with graph(folder, {"policy_node": {"plant_timeout_s": 60.0}}) as live:
         goal = live.act()
         while tally.cases < cases:
-            before = live.probe.count_subscribers("joint_states")
-            ears = [tool(live, "listener", f"listener_{index}") for index in range(_AT_ONCE)]
-            live.probe.until(
-                lambda wanted=before + _AT_ONCE: live.probe.count_subscribers("joint_states") >= wanted
-            )
+            names = {f"listener_{tally.cases + index}" for index in range(_AT_ONCE)}
+            ears = [tool(live, "listener", name) for name in sorted(names)]
+            live.probe.until(lambda names=names: names <= _listening(live))
             if live.faults():
                 live.clear(goal)
                 goal = live.act()
@@ -39,3 +37,8 @@ def killed_listeners(cases: int, generator: np.random.Generator, folder: Path) -
                 tally.case(complaint if gap_s > LONGEST_GAP_S else "", latency_s=gap_s)
                 live.processes.children.remove(ear)
     return tally
+
+
+def _listening(live: Live) -> set[str]:
+    """Names of the nodes that listen to joint states; those that were killed stay among them for a while."""
+    return {info.node_name for info in live.probe.get_subscriptions_info_by_topic("joint_states")}
