@@ -48,6 +48,13 @@ class Heat:
             worst = 0.0
         self.share, self.reason = worst, reason
 
+    def within_reach(self, angle_rad: float, here_rad: float) -> float:
+        """The angle [rad] nearest to the wanted one that a joint which stands here may be sent to now."""
+        if self.share == 1.0:
+            return angle_rad
+        reach_rad = self.share * self._limits.full_reach_rad
+        return min(max(angle_rad, here_rad - reach_rad), here_rad + reach_rad)
+
 
 def _share(value: float, threshold: Threshold) -> float:
     if value <= threshold.start:

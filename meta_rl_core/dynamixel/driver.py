@@ -10,6 +10,7 @@ import contextlib
 from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
+from numpy.typing import NDArray
 
 from meta_rl_core.dynamixel.bus import MotorBus
 from meta_rl_core.dynamixel.derating import Heat
@@ -108,8 +109,8 @@ class HandDriver:
         self._targets.clear()
         self.link.torque_off(self.link.joints)
 
-    def command(self, position: Iterable[float]) -> None:
-        """Sends a goal to the fingers, cut to the limits less the margin; it holds until the next one.
+    def command(self, position: Iterable[float]) -> NDArray[np.float64]:
+        """Sends a goal to the fingers, cut to the limits and to what hot motors may reach; gives it as sent [rad].
 
         Args:
             position: Angles of the commanded joints in the robot's order [rad], shape (A,).
@@ -136,6 +137,7 @@ class HandDriver:
         # Not only with the next cycle: 10 ms of delay cost a policy that was trained without six points of success.
         with contextlib.suppress(DisconnectedError):
             self.link.write_goals(self._goals())
+        return np.array([self._within_reach(joint) for joint in self.robot.joint_names])
 
     def start(self, routine: Routine) -> None:
         """Puts a scripted move in charge; it goes on by one step with every cycle.
@@ -223,16 +225,13 @@ class HandDriver:
             self.hold(str(error))
 
     def _goals(self) -> dict[str, int]:
-        reach = np.inf
-        if self.heat is not None and self.robot.derating is not None and self.heat.share < 1.0:
-            reach = self.heat.share * self.robot.derating.full_reach_rad
-        goals = {}
-        for joint, angle in self._targets.items():
-            if joint in self.link.latest and joint in self.powered:
-                here = self.angle(joint)
-                near = min(max(angle, here - reach), here + reach)
-                goals[joint] = self.link.within_limits(joint, position_tick(near, self._motors[joint]))
-        return goals
+        known = [joint for joint in self._targets if joint in self.link.latest and joint in self.powered]
+        ticks = {joint: position_tick(self._within_reach(joint), self._motors[joint]) for joint in known}
+        return {joint: self.link.within_limits(joint, tick) for joint, tick in ticks.items()}
+
+    def _within_reach(self, joint: str) -> float:
+        angle = self._targets[joint]
+        return angle if self.heat is None else self.heat.within_reach(angle, self.angle(joint))
 
     def _hold_here(self) -> None:
         for joint in self.powered & set(self.link.latest):
@@ -295,6 +294,5 @@ class HandDriver:
             self.missing = str(error)
             return
         self._targets = {joint: joint_angle(tick, self._motors[joint]) for joint, tick in goals.items()}
-        held = Mode.HOLD if self.powered else Mode.OFF
-        self.mode = Mode.FAULT if self._fault else held
+        self.mode = Mode.FAULT if self._fault else Mode.HOLD if self.powered else Mode.OFF
         self.reason = self._fault or f"found again after: {self.reason}"

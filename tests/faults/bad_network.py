@@ -161,8 +161,10 @@ def _held(live: Live) -> tuple[str, float | None]:
     held = [item for item in told if item.sent_ns > last_ns and item.message.mode >= PolicyStatus.HOLD]
     if not held:
         # A stall of the machine may have made it hold before the last state came.
-        holds = bool(told) and told[-1].message.mode >= PolicyStatus.HOLD
-        return ("" if holds else "the policy never said HOLD"), None
+        if not told or told[-1].message.mode < PolicyStatus.HOLD:
+            return "the policy never said HOLD", None
+        late = [item for item in live.heard["joint_command"] if item.sent_ns > told[-1].sent_ns]
+        return ("a command left after HOLD" if late else ""), None
     latency_s = 1e-9 * (held[0].sent_ns - last_ns)
     late = [item for item in live.heard["joint_command"] if item.sent_ns > held[0].sent_ns]
     if late:

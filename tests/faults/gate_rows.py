@@ -41,10 +41,23 @@ _MISFITS = (
 """Readers that ask for more than is offered, and writers that offer less than is asked for."""
 
 
-def dead_motors(cases: int, generator: np.random.Generator, folder: Path) -> Tally:
-    """Row 7: the gate's commands get lost on the way to the robot; each case is one loss in mid-episode."""
+def lost_commands(cases: int, generator: np.random.Generator, folder: Path) -> Tally:
+    """Row 7 a: the gate's commands get lost on the way to a robot that tells which ones it carries out."""
+    return _lose_commands(cases, generator, folder, told=True)
+
+
+def lost_commands_untold(cases: int, generator: np.random.Generator, folder: Path) -> Tally:
+    """Row 7 b: the same with a robot that does not tell."""
+    return _lose_commands(cases, generator, folder, told=False)
+
+
+def _lose_commands(cases: int, generator: np.random.Generator, folder: Path, *, told: bool) -> Tally:
+    """Each case is one loss in mid-episode."""
     tally, pollution, false_alarms = Tally(), 0, 0
-    settings = {**_PATIENT, "command_gate": {"use_sim_time": False, "consumer": "relay_plant_command"}}
+    settings = {
+        "policy_node": {**_PATIENT["policy_node"], "acknowledged": told},
+        "command_gate": {"consumer": "relay_plant_command", "acknowledged": told},
+    }
     remappings = {"sim_node": {"executed_command": "plant/command"}}
 
     def start_relay(live: Live) -> None:
@@ -90,10 +103,10 @@ def _judge_loss(live: Live, fault: Sent | None, lost: Sent) -> tuple[str, float 
 
 def _first_lost(live: Live, cut_ns: int, arrived: list[JointCommand]) -> Sent | None:
     """The first command that the robot did not get, if any; the relay takes a moment to hear that it is to cut."""
-    stamps = {stamp_ns(command.header.stamp) for command in arrived}
-    commands = {item.stamp_ns for item in live.heard["joint_command"]}
+    missing = {item.stamp_ns for item in live.heard["joint_command"]}
+    missing -= {stamp_ns(command.header.stamp) for command in arrived}
     executed = (item for item in live.heard["executed_command"] if item.sent_ns > cut_ns)
-    return next((item for item in executed if item.stamp_ns in commands - stamps), None)
+    return next((item for item in executed if item.stamp_ns in missing), None)
 
 
 def intruder(cases: int, generator: np.random.Generator, folder: Path) -> Tally:

@@ -45,6 +45,7 @@ def test_the_simulated_graph_is_managed_in_order_and_runs_on_simulated_time(dcla
         "bundle": "/b",
         "journal": "/j",
         "lock_step": False,
+        "acknowledged": True,
         "use_sim_time": True,
         "realtime_priority": 0,
     }

@@ -18,8 +18,8 @@ pytest.importorskip("dynamixel_sdk")
 
 from action_msgs.msg import GoalStatus
 from lifecycle_msgs.msg import Transition
+from pitaya_msgs.msg import JointCommand
 from pitaya_msgs.srv import ResetPlant
-from std_msgs.msg import Float64MultiArray
 from std_srvs.srv import Trigger
 
 from meta_rl_core.dynamixel.bus import MotorBus
@@ -108,16 +108,28 @@ def test_wrong_commands_are_refused_and_a_reset_answers(
     # Where a simulated valve would start; without torque it stays.
     start_rad = start_generator(episode_seed(3, 0)).uniform(-math.pi / 3.0, math.pi / 3.0)
     assert probe.heard["joint_states"][-1].position[-1] == pytest.approx(start_rad, abs=0.1)
-    outlet = probe.create_publisher(Float64MultiArray, "forward_position_controller/commands", qos.CONTROLLER)
-    probe.until(outlet.get_subscription_count)
+    outlet = probe.create_publisher(JointCommand, "executed_command", qos.PAIRED)
+    applied: list[JointCommand] = []
+    probe.create_subscription(JointCommand, "applied_command", applied.append, qos.PAIRED)
+    probe.until(lambda: outlet.get_subscription_count() and probe.count_publishers("applied_command"))
 
-    def refused(kind: str, values: list[float]) -> bool:
-        outlet.publish(Float64MultiArray(data=values))
-        name = "/dynamixel_node: forward_position_controller/commands"
-        return probe.diagnosed(name, f"refused: {kind}") is not None
+    def refused(kind: str, names: list[str], values: list[float]) -> bool:
+        outlet.publish(JointCommand(joint_names=names, position=values))
+        return probe.diagnosed("/dynamixel_node: executed_command", f"refused: {kind}") is not None
 
-    probe.until(lambda: refused("InvalidValueError", [0.0] * 8))
-    probe.until(lambda: refused("NonFiniteError", [float("nan")] * 9))
+    names = list(load_robot(patient_robot).joint_names)
+    probe.until(lambda: refused("JointMismatchError", names[:8], [0.0] * 8))
+    probe.until(lambda: refused("BadReadingError", names, [float("nan")] * 9))
+    assert not applied
+    # In whatever order the joints are named, and cut to 5 degrees within their range.
+    sent = JointCommand(joint_names=names[::-1], position=[9.0] + [0.1] * 8)
+    sent.header.stamp.sec = 77
+    outlet.publish(sent)
+    told = probe.until(lambda: applied)[0]
+    assert told.header.stamp.sec == 77
+    assert list(told.joint_names) == names
+    assert list(told.position[:8]) == pytest.approx([0.1] * 8)
+    assert told.position[8] == pytest.approx(load_robot(patient_robot).command_high_rad[8])
     rebooted = probe.call(Trigger, "dynamixel_node/reboot_motors", Trigger.Request())
     assert "restarted: none had an error; torque is off" in rebooted.message
 

@@ -62,6 +62,7 @@ def test_the_launch_file_starts_the_nodes_of_the_bring_up_file(
             "bundle": "/b",
             "journal": "/j",
             "lock_step": False,
+            "acknowledged": False,
             "use_sim_time": False,
             "realtime_priority": 0,
         }

@@ -49,11 +49,11 @@ def test_the_policy_node_may_not_hear_the_task(repository: Path) -> None:
     assert commanders == {"command_gate"}
 
 
-def test_the_driver_hears_the_gate_alone_and_says_nothing_but_joint_states(repository: Path) -> None:
+def test_the_driver_hears_the_gate_alone_and_tells_states_and_what_it_carries_out(repository: Path) -> None:
     driver = read_policy(repository / "config" / "security" / "pitaya.policy.xml")["dynamixel_node"]
-    assert "/forward_position_controller/commands" in driver.subscribe
-    assert not {"/joint_command", "/executed_command", "/task", "/goal"} & driver.subscribe
-    assert "/joint_states" in driver.publish
+    assert "/executed_command" in driver.subscribe
+    assert not {"/joint_command", "/task", "/goal"} & driver.subscribe
+    assert {"/joint_states", "/applied_command"} <= driver.publish
     assert {"/reset_plant", "/dynamixel_node/reboot_motors"} <= driver.reply
     assert not driver.execute | driver.call | driver.request
 

@@ -18,6 +18,7 @@ from meta_rl_core.runtime.safety_filter import soft_start
 from meta_rl_core.runtime.supervisor import Action, Mode
 from meta_rl_core.runtime.terms import JointReading
 from pitaya_nodes import convert, qos
+from pitaya_nodes.applied_commands import AppliedCommands
 from pitaya_nodes.command_check import Decision, Verdict
 from pitaya_nodes.commanders import Commanders
 from pitaya_nodes.early_command import EarlyCommand
@@ -30,10 +31,6 @@ from pitaya_nodes.polled import PolledReadings
 from pitaya_nodes.return_to_start import ReturnToStart, why_not_now
 from pitaya_nodes.serialized_joints import SerializedReadings
 
-_WATCHES_PER_LOOK = 12
-"""The graph is looked at four times a second, right after a command: that takes so long that one could have to wait."""
-_WATCHES_WITHOUT_COMMAND = 17
-"""Where none comes it is looked at all the same."""
 _AT_LIMIT = (Verdict.OUT_OF_RANGE, Verdict.TOO_FAR)
 
 
@@ -81,6 +78,7 @@ class CommandGate(ManagedNode):
         self._early = EarlyCommand(self, self._try_early, rules.check.oldest_ns)
         self.made(self._early.timer, self.destroy_timer)
         self._send = GateOutlets(self, rules.check.joints).send
+        self._applied = AppliedCommands(self, rules.safe.period_s, waits=bool(self.value("lock_step")))
         self._polled = self.polled(PolledReadings(self, JointState, "joint_states", qos.EVERY_STATE))
         self._serialized = SerializedReadings(JointCommand)
         self.listen(JointCommand, "joint_command", self._on_command, qos.COMMAND, raw=True)
@@ -103,7 +101,7 @@ class CommandGate(ManagedNode):
         """
         self._refuse_second()
         self._early.forget()
-        self._return, self._moving, self._watches = None, False, 0
+        self._return, self._moving = None, False
         self._commanders.begin()
         self._begin_softly()
 
@@ -122,8 +120,8 @@ class CommandGate(ManagedNode):
     def _begin_softly(self) -> None:
         self._since_ns, self._sent_ns = self._now_ns(), -1
         self._former_step: NDArray[np.float64] | None = None
-        self._following.begin()
-        self._swaps.begin()
+        for watch in (self._following, self._swaps, self._applied):
+            watch.begin()
 
     def _on_command(self, data: bytes) -> None:
         self._commands.came()
@@ -141,7 +139,7 @@ class CommandGate(ManagedNode):
             return
         self._early.forget()
         self._pass(command)
-        if self._watches >= _WATCHES_PER_LOOK:
+        if self._commanders.due(after_command=True):
             self._update_modes(self._look_at_graph())
 
     def _fetch_states(self) -> None:
@@ -189,6 +187,7 @@ class CommandGate(ManagedNode):
         self._send(stamp_ns, command)
         self._status.forwarded += 1
         self._status.limited += changed
+        self._applied.sent(stamp_ns, self._now_ns())
         self._sent_ns, self._former_step = stamp_ns, command - measured
         self._following.sent(command)
         if exchanged := self._swaps.sent(command):
@@ -210,17 +209,16 @@ class CommandGate(ManagedNode):
             self._fetch_states()
             return
         self._try_early()
-        self._watches += 1
-        fault = self._look_at_graph() if self._watches >= _WATCHES_WITHOUT_COMMAND else ""
+        fault = self._look_at_graph() if self._commanders.due(after_command=False) else ""
         self._go_on_returning()
         self._update_modes(fault)
 
     def _update_modes(self, fault: str) -> None:
-        self._modes.update(moving=self._moving, hold=self._commanders.gone, fault=fault)
+        lost = self._applied.complaint(self._check.latest_ns, self._now_ns())
+        self._modes.update(moving=self._moving, hold=self._commanders.gone, fault=fault or lost)
 
     def _look_at_graph(self) -> str:
         """Why a person must look at who commands and who listens, or an empty text."""
-        self._watches = 0
         missed = self._now_ns() - self._since_ns > convert.NANOSECONDS
         return self._commanders.look(self._moving, missed)
 
@@ -233,6 +231,7 @@ class CommandGate(ManagedNode):
 
     def _hold(self, reason: str) -> None:
         self._return = None
+        self._applied.begin()  # a hold may meet a robot on its way to a new start, which does not carry it out
         latest = self._check.latest_measured() if self._rules is not None else None
         if latest is None:
             return
@@ -276,6 +275,7 @@ class CommandGate(ManagedNode):
         command = self._return.command(self._now_ns(), stamp_ns, measured)
         self._moving = True
         if command is not None and self._modes.update(moving=True, commanded=True).action is Action.FORWARD:
+            self._applied.sent(stamp_ns, self._now_ns())
             self._send(stamp_ns, command)
         if self._return is not None and self._return.outcome:
             self.get_logger().info(self._return.outcome)

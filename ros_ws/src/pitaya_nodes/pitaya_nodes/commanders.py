@@ -9,6 +9,10 @@ from typing import Any
 from rclpy.node import Node
 
 UNNAMED = "a node that has not told its name yet"
+_WATCHES_PER_LOOK = 12
+"""The graph is looked at four times a second, right after a command: that takes so long that one could have to wait."""
+_WATCHES_WITHOUT_COMMAND = 17
+"""Where none comes it is looked at all the same."""
 
 
 class Commanders:
@@ -38,6 +42,12 @@ class Commanders:
     def begin(self) -> None:
         """Forgets what earlier looks found."""
         self.gone = self._second = ""
+        self._watches = 0
+
+    def due(self, *, after_command: bool) -> bool:
+        """Whether to look now; asked in every period of the watch and, besides, after every command."""
+        self._watches += not after_command
+        return self._watches >= (_WATCHES_PER_LOOK if after_command else _WATCHES_WITHOUT_COMMAND)
 
     def look(self, moving: bool, long: bool) -> str:
         """Why a person must look at who commands and who listens, or an empty text. Takes a millisecond or two.
@@ -46,6 +56,7 @@ class Commanders:
             moving: Whether commands pass, so that somebody must listen.
             long: Whether they have passed for so long that whoever listens must have been discovered.
         """
+        self._watches = 0
         before, self._second = self._second, self.second()
         # Nodes are discovered after their publishers; one look later the intruder has a name.
         if self._second and (before or UNNAMED not in self._second):

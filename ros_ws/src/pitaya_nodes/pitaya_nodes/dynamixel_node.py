@@ -7,9 +7,9 @@ import time
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
+from pitaya_msgs.msg import JointCommand
 from rclpy.clock import Clock, ClockType
 from sensor_msgs.msg import JointState
-from std_msgs.msg import Float64MultiArray
 from std_srvs.srv import Trigger
 
 from meta_rl_core.bundle import load_bundle
@@ -20,9 +20,12 @@ from meta_rl_core.dynamixel.routines import to_start
 from meta_rl_core.errors import InvalidValueError, PitayaError
 from meta_rl_core.runtime.robot_comparison import refuse_contradictions
 from meta_rl_core.runtime.robot_file import find_robot, load_robot
+from meta_rl_core.runtime.terms import NameMap
 from pitaya_nodes import convert, qos
+from pitaya_nodes.applied_commands import APPLIED_TOPIC
 from pitaya_nodes.managed_node import ManagedNode, run
 from pitaya_nodes.parameters import Setting
+from pitaya_nodes.prepared import command_of
 from pitaya_nodes.realtime import REALTIME_PRIORITY
 from pitaya_nodes.reset_service import ResetService
 
@@ -55,7 +58,7 @@ class DynamixelNode(ManagedNode):
     def __init__(self) -> None:
         """Declares parameters."""
         super().__init__("dynamixel_node", SETTINGS)
-        self._commands = self.diagnostics.monitor("forward_position_controller/commands")
+        self._commands = self.diagnostics.monitor("executed_command")
         self.diagnostics.add(self._report)
         self._driver: HandDriver | None = None
         self._resets: ResetService | None = None
@@ -86,9 +89,9 @@ class DynamixelNode(ManagedNode):
         self._next_s = 0.0
         self._states = self.outlet(JointState, "joint_states", qos.STATE)
         self._message = JointState(name=list(robot.measured_names))
-        self.listen(
-            Float64MultiArray, "forward_position_controller/commands", self._on_command, qos.CONTROLLER
-        )
+        self._names, self._applied = NameMap(robot.joint_names), command_of(robot.joint_names)
+        self._applied_outlet = self.outlet(JointCommand, APPLIED_TOPIC, qos.PAIRED)
+        self.listen(JointCommand, "executed_command", self._on_command, qos.PAIRED)
         self._resets = self.made(
             ResetService(self, driver, self.value("person_timeout_s")), lambda made: made.destroy()
         )
@@ -182,13 +185,15 @@ class DynamixelNode(ManagedNode):
                 self.get_logger().warning(told)
         self._told = told
 
-    def _on_command(self, message: Float64MultiArray) -> None:
+    def _on_command(self, message: JointCommand) -> None:
         self._commands.came()
         if not self.active or self._driver is None:
             self._commands.refuse("not active", "the driver is not active")
             return
         try:
-            self._driver.command(message.data)
+            command = self._names.arrange(convert.reading_from_command(message))
+            applied = self._driver.command(command.position)
+            self._applied_outlet.publish(self._applied.filled(command.stamp_ns, applied))
         except PitayaError as error:
             self._commands.refuse(type(error).__name__, str(error))
             self.get_logger().warning(f"command refused: {error}", throttle_duration_sec=1.0)

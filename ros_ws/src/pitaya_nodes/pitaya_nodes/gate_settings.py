@@ -20,6 +20,7 @@ from meta_rl_core.runtime.safety_filter import JointLimits, SafetyFilter
 from meta_rl_core.runtime.supervisor import Limits
 from meta_rl_core.runtime.swap_watch import ALARM, SwapWatch
 from meta_rl_core.runtime.time_outs import LONGEST_SILENCE_S, check_time_outs
+from pitaya_nodes.applied_commands import ACKNOWLEDGED
 from pitaya_nodes.command_check import CommandCheck
 from pitaya_nodes.parameters import Setting
 from pitaya_nodes.realtime import REALTIME_PRIORITY
@@ -64,8 +65,8 @@ SETTINGS = (
     Setting(
         "stall_rad",
         0.1,
-        "Fault if 3 commands in a row lead nowhere although they lie further than this from where the joints are, "
-        "as a vector [rad]; 0: not watched.",
+        "Fault if 3 commands in a row (5 where they are acknowledged) lead nowhere although they lie further than this "
+        "from where the joints are, as a vector [rad]; 0: not watched.",
         low=0.0,
         high=3.2,
     ),
@@ -89,6 +90,7 @@ SETTINGS = (
         "Whether the plant stands still until its command comes: no soft start, no watch for robots that stall "
         "or joints that are exchanged.",
     ),
+    ACKNOWLEDGED,
     REALTIME_PRIORITY,
 )
 
@@ -145,7 +147,9 @@ def make_rules(value: Callable[[str], Any]) -> GateRules:
     return GateRules(
         check=CommandCheck(robot.action, value("oldest_state_s"), leaps=waits),
         safe=SafetyFilter(joint_limits, period_s),
-        following=Following(None if waits else value("stall_rad") or None),
+        following=Following(
+            None if waits else value("stall_rad") or None, acknowledged=bool(value("acknowledged"))
+        ),
         swaps=_swap_watch(robot, 0.0 if waits else float(value("swap_alarm"))),
         limits=limits,
         ramp_s=0.0 if waits else float(value("soft_start_s")),

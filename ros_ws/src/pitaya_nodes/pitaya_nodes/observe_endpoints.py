@@ -29,9 +29,12 @@ from pitaya_nodes.security_policy import Endpoints, endpoints_of, united, write_
 CLIENT, NOBODY, DRIVER = "adapt_client", "nobody", "dynamixel_node"
 PATIENCE_S, QUIET_S = 60.0, 3.0
 _EMULATE = "from meta_rl_core.cli.main import run; run()"
-_GOAL = Endpoints(subscribe=frozenset({"/goal"}))
-WHEN_TOLD = {"policy_node": _GOAL, "reward_node": _GOAL}
-"""Opened with a bundle that is told a goal alone, which the one that is observed is not."""
+OTHERWISE = {
+    "policy_node": Endpoints(subscribe=frozenset({"/goal", "/executed_command"})),
+    "reward_node": Endpoints(subscribe=frozenset({"/goal"})),
+}
+"""Opened with a bundle that is told a goal, or beside a plant that does not tell which commands it carries out: neither
+is observed."""
 
 
 def observe_all(
@@ -40,7 +43,7 @@ def observe_all(
     bring_up: str = "dclaw_sim",
     robot: str = "dclaw",
 ) -> dict[str, Endpoints]:
-    """What each node may have open: in simulation, as a driver of `robot`, and with a bundle that is told a goal.
+    """What each node may have open: in simulation, as a driver of `robot`, and `OTHERWISE`.
 
     Args:
         folder: An empty folder.
@@ -54,7 +57,7 @@ def observe_all(
     simulated, emulated = folder / "simulated", folder / "emulated"
     simulated.mkdir()
     emulated.mkdir()
-    return united(observe(simulated, arguments, bring_up), observe_driver(emulated, robot), WHEN_TOLD)
+    return united(observe(simulated, arguments, bring_up), observe_driver(emulated, robot), OTHERWISE)
 
 
 def observe(

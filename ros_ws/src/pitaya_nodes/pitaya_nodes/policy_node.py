@@ -17,6 +17,7 @@ from meta_rl_core.runtime.pairing import TransitionPairing
 from meta_rl_core.runtime.terms import JointReading, NameMap
 from pitaya_nodes import convert, qos, serialized_joints
 from pitaya_nodes.adapt_action import AdaptAction
+from pitaya_nodes.applied_commands import APPLIED_TOPIC
 from pitaya_nodes.belief_journal import BeliefJournal
 from pitaya_nodes.belief_services import serve_beliefs
 from pitaya_nodes.episode import Episode, Score
@@ -43,13 +44,13 @@ class PolicyNode(ManagedNode):
         self.pairing: TransitionPairing
         self.action: AdaptAction | None = None
         self.episode: Episode | None = None
-        self.judged_ns = -1
-        self.belief_episode, self.belief_stamp_ns = -1, 0
+        self.judged_ns, self.belief_episode, self.belief_stamp_ns = -1, -1, 0
         self._status, self._reason = PolicyStatus(), ""
         self._status_outlet = self.create_publisher(PolicyStatus, "~/status", qos.LATCHED)
         self.states = self.diagnostics.monitor("joint_states")
         self.rewards = self.diagnostics.monitor("reward")
-        self.executed = self.diagnostics.monitor("executed_command")
+        self._executed_topic = APPLIED_TOPIC if self.value("acknowledged") else "executed_command"
+        self.executed = self.diagnostics.monitor(self._executed_topic)
         self.transitions = TransitionReport(self)
         self.journal = BeliefJournal(self)
         self.motion = PolicyMotion(self)
@@ -85,7 +86,7 @@ class PolicyNode(ManagedNode):
         states = self.create_subscription(JointState, "joint_states", self.on_state, qos.SENSOR, raw=True)
         self.motion.open(self.made(states, self.destroy_subscription))
         self._executed_commands = self.polled(
-            PolledReadings(self, JointCommand, "executed_command", qos.PAIRED)
+            PolledReadings(self, JointCommand, self._executed_topic, qos.PAIRED)
         )
         self.listen(StampedReward, "reward", self._on_reward, qos.PAIRED)
         self._touched = False
@@ -161,7 +162,7 @@ class PolicyNode(ManagedNode):
         works = {
             "joint_states": state is not None and serialized_joints.stamp_ns(state) >= first_ns,
             "joint_command": self._command_outlet.get_subscription_count() > 0,
-            "executed_command": self.count_publishers("executed_command") > 0,
+            self._executed_topic: self.count_publishers(self._executed_topic) > 0,
             "reward": self.judged_ns >= first_ns,
         }
         return [topic for topic, connected in works.items() if not connected]

@@ -6,6 +6,7 @@ from __future__ import annotations
 from rclpy.parameter import Parameter
 
 from meta_rl_core.runtime.time_outs import SERVO_WATCHDOG_S, STATE_AGE_S
+from pitaya_nodes.applied_commands import ACKNOWLEDGED
 from pitaya_nodes.parameters import Setting
 from pitaya_nodes.realtime import REALTIME_PRIORITY
 
@@ -65,6 +66,7 @@ SETTINGS = (
         "",
         "Identity of the robot hardware; a belief that was made on another one is not restored.",
     ),
+    ACKNOWLEDGED,
     REALTIME_PRIORITY,
     Setting(
         "goal_position",

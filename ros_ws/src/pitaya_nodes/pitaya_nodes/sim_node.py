@@ -13,6 +13,7 @@ from sensor_msgs.msg import JointState
 from meta_rl_core.errors import InvalidValueError, PitayaError
 from meta_rl_core.runtime.terms import JointReading
 from pitaya_nodes import convert, qos
+from pitaya_nodes.applied_commands import APPLIED_TOPIC
 from pitaya_nodes.managed_node import ManagedNode, run
 from pitaya_nodes.parameters import Setting
 from pitaya_nodes.simulation import Simulation
@@ -54,6 +55,7 @@ class SimNode(ManagedNode):
         self._step_s = self._sim.plant.period_s if self._lock_step else self._state_period_s()
         self._clock_outlet = self.outlet(ClockMessage, "/clock", qos.CLOCK)
         self._state_outlet = self.outlet(JointState, "joint_states", qos.STATE)
+        self._applied_outlet = self.outlet(JointCommand, APPLIED_TOPIC, qos.PAIRED)
         self._task_outlet = self.speaker(Task, "task", qos.LATCHED)
         self._goal_outlet = self.speaker(JointState, "goal", qos.LATCHED)
         if self.value("task_seed") >= 0:
@@ -94,6 +96,7 @@ class SimNode(ManagedNode):
             return
         try:
             self._sim.write(command)
+            self._applied_outlet.publish(message)
             if self._lock_step:
                 self._publish(self._sim.step(self._step_s))
         except PitayaError as error:
