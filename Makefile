@@ -84,7 +84,8 @@ format: setup-dev
 soak: setup
 	@$(RUN) python -m tests.faults.soak $(if $(HOURS),--hours "$(HOURS)")
 
-# Takes hours without QUICK=1; copy build/fault_report.md to docs/ when it is to be published.
+# Takes hours without QUICK=1. To publish it, copy build/fault_report.json and .md to docs/; with the JSON copied back to
+# build/ first, single rows can be run again.
 fault-report: setup
 	@$(RUN) python -m tests.faults $(if $(filter-out 0,$(QUICK)),--size quick) $(if $(ROWS),--rows $(ROWS))
 

@@ -41,8 +41,9 @@ class Actor(nn.Module):
         *,
         generator: torch.Generator,
         layer_norm: bool = False,
+        scaled: bool = False,
     ) -> None:
-        """Builds one network with two heads (mean, log std) side by side."""
+        """Builds one network with two heads (mean, log std) side by side; `scaled` observations are normalised."""
         super().__init__()
         self.network = MLP(
             observation_dim + latent_dim,
@@ -51,6 +52,7 @@ class Actor(nn.Module):
             layer_norm=layer_norm,
             last_layer_scale=1e-3,
             generator=generator,
+            observations_at=(0,) if scaled else (),
         )
 
     def forward(self, observation: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:

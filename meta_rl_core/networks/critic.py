@@ -23,12 +23,15 @@ class TwinCritic(nn.Module):
         *,
         generator: torch.Generator,
         layer_norm: bool = False,
+        scaled: bool = False,
     ) -> None:
-        """Builds both networks from one generator, so they start different."""
+        """Builds both networks from one generator, so they start different; `scaled` observations are normalised."""
         super().__init__()
-        inputs = observation_dim + action_dim + latent_dim
-        self.first = MLP(inputs, hidden, 1, layer_norm=layer_norm, generator=generator)
-        self.second = MLP(inputs, hidden, 1, layer_norm=layer_norm, generator=generator)
+        inputs, places = observation_dim + action_dim + latent_dim, (0,) if scaled else ()
+        self.first, self.second = (
+            MLP(inputs, hidden, 1, layer_norm=layer_norm, generator=generator, observations_at=places)
+            for _ in range(2)
+        )
 
     def forward(
         self, observation: Tensor, action: Tensor, z: Tensor, *, fixed: bool = False

@@ -25,16 +25,25 @@ class Encoder(nn.Module):
         generator: torch.Generator,
         layer_norm: bool = False,
         deterministic: bool = False,
+        observations_at: Sequence[int] = (),
     ) -> None:
         """Builds the network; `context_dim` is the length of one encoded transition.
 
-        A deterministic encoder has no variances: they are 0.
+        A deterministic encoder has no variances: they are 0. Where observations within a transition are to be
+        normalised, `observations_at` says at which places they begin.
         """
         super().__init__()
         self.latent_dim = latent_dim
         self.deterministic = deterministic
         outputs = latent_dim if deterministic else 2 * latent_dim
-        self.network = MLP(context_dim, hidden, outputs, layer_norm=layer_norm, generator=generator)
+        self.network = MLP(
+            context_dim,
+            hidden,
+            outputs,
+            layer_norm=layer_norm,
+            generator=generator,
+            observations_at=observations_at,
+        )
 
     def forward(self, context: Tensor) -> tuple[Tensor, Tensor]:
         """Factor means and variances, each (..., latent), of context (..., context_dim)."""

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from meta_rl_core.networks.input_scale import InputScale
+
 ROUND_WIDTH = 16
 MANY_ROWS = 512
 """From here on a matrix product of a width like 300 takes up to 1.4 times as long as one of 304."""
@@ -34,9 +36,14 @@ class MLP(nn.Module):
         layer_norm: bool = False,
         last_layer_scale: float = 3e-3,
         generator: torch.Generator,
+        observations_at: Sequence[int] = (),
     ) -> None:
-        """Builds the layers; `generator` draws every initial weight."""
+        """Builds the layers; `generator` draws every initial weight.
+
+        Where inputs hold observations that are to be scaled, `observations_at` says at which places they begin.
+        """
         super().__init__()
+        self.input_scale = InputScale(inputs, observations_at) if observations_at else None
         layers: list[nn.Module] = []
         width = inputs
         for size in hidden:
@@ -54,7 +61,7 @@ class MLP(nn.Module):
         The last layer always runs in float32: under reduced precision a value near 50 would be rounded by 0.25.
         """
         *hidden_layers, last = self.layers
-        hidden = inputs
+        hidden = inputs if self.input_scale is None else self.input_scale(inputs)
         filled = self._fills_up(inputs)
         for layer in hidden_layers:
             if isinstance(layer, nn.Linear):
@@ -78,11 +85,13 @@ class MLP(nn.Module):
         return [_describe(layer) for layer in self.layers]
 
     def export_weights(self, prefix: str) -> dict[str, NDArray[np.float32]]:
-        """Weights as float32 arrays named `<prefix>.<layer index>.<weight|bias>`."""
-        return {
-            f"{prefix}.{name}": value.detach().cpu().float().numpy().copy()
-            for name, value in self.layers.state_dict().items()
-        }
+        """Weights as float32 arrays named `<prefix>.<layer index>.<weight|bias>`, for inputs as they are."""
+        tensors = {name: value.detach().cpu().float() for name, value in self.layers.state_dict().items()}
+        if self.input_scale is not None:
+            names = ("0.weight", "0.bias")
+            folded = self.input_scale.cpu().folded(*(tensors[name] for name in names))
+            tensors.update(zip(names, folded, strict=True))
+        return {f"{prefix}.{name}": value.numpy().copy() for name, value in tensors.items()}
 
 
 def _parameters(layer: nn.Linear | nn.LayerNorm, *, fixed: bool) -> tuple[Tensor, Tensor]:

@@ -45,7 +45,12 @@ class Agent(nn.Module):
         self.config = config
         self.encoder = _make_encoder(spec, config, generator)
         self.actor = Actor(
-            spec.observation_dim, config.latent_dim, spec.action_dim, config.actor_hidden, generator=generator
+            spec.observation_dim,
+            config.latent_dim,
+            spec.action_dim,
+            config.actor_hidden,
+            generator=generator,
+            scaled=config.normalise_observations,
         )
         self.known_features = torch.empty((0, 0)) if known_features is None else known_features
         self.embedding: TaskEmbedding | None = None
@@ -118,7 +123,14 @@ def _make_encoder(
             deterministic=deterministic,
             generator=generator,
         )
-    return Encoder(*sizes, layer_norm=norm, deterministic=deterministic, generator=generator)
+    places: tuple[int, ...] = ()
+    if config.normalise_observations:
+        places = (0, context_dim(spec, config) - spec.observation_dim)[
+            : 1 + config.next_observation_in_context
+        ]
+    return Encoder(
+        *sizes, layer_norm=norm, deterministic=deterministic, generator=generator, observations_at=places
+    )
 
 
 def _average(mean: Tensor, mask: Tensor | None) -> Tensor:

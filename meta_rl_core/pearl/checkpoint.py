@@ -54,6 +54,7 @@ def save_checkpoint(learner: Learner, directory: Path, progress: dict[str, Any])
         "env_steps": learner.env_steps,
         "updates": learner.updates,
         "replay_total": learner.replay.store.total,
+        "observation_moments": learner.moments.to_dict(),
         "generator": learner.generator.bit_generator.state,
         "torch_generator": learner.torch_generator.get_state().tolist(),
         "progress": progress,
@@ -99,6 +100,8 @@ def _restore(learner: Learner, state: dict[str, Any], directory: Path) -> dict[s
     learner.update.load_state_dict(networks)
     _restore_optimisers(learner, optimisers)
     _restore_replay(learner, replay, state["replay_total"])
+    if learner.config.normalise_observations:
+        learner.moments.restore(state["observation_moments"])
     learner.env_steps = state["env_steps"]
     learner.updates = learner.update.updates = state["updates"]
     learner.generator.bit_generator.state = state["generator"]

@@ -111,6 +111,9 @@ class PearlConfig:
     prior_in_product: bool = False
     layer_norm: bool = False
     """Layer-normalised critics and encoder."""
+    normalise_observations: bool = False
+    """All networks see observations less their mean and over their standard deviation, of all that was collected so
+    far (sac_v2, not for a recurrent encoder); a bundle's weights take observations as they are."""
     method: Literal["sac_v1", "sac_v2"] = "sac_v1"
     """sac_v1: twin Q, V and target V, fixed temperature 1 (the paper). sac_v2: twin target Q, tuned temperature."""
     relabel: bool = False
@@ -238,6 +241,8 @@ class PearlConfig:
             raise InvalidValueError(
                 "goal_relabel_share belongs to relabel=false; relabelling changes whole tasks"
             )
+        if self.normalise_observations and (self.method != "sac_v2" or self.recurrent_encoder):
+            raise InvalidValueError("normalise_observations needs method sac_v2 and no recurrent encoder")
         if not self.bellman_gradient_to_encoder and self.reward_prediction_weight == 0.0:
             raise InvalidValueError(
                 "without the Bellman gradient the encoder learns nothing; set reward_prediction_weight"

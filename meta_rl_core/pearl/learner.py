@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from meta_rl_core.errors import ContractError
 from meta_rl_core.networks.critic import polyak_update
+from meta_rl_core.networks.input_scale import RunningMoments, set_scales
 from meta_rl_core.pearl.agent import Agent
 from meta_rl_core.pearl.batch import Batch
 from meta_rl_core.pearl.config import PearlConfig
@@ -68,6 +69,7 @@ class Learner:
         self._static: StaticUpdate | None = None
         self.averaged = copy.deepcopy(self.agent).requires_grad_(False)
         self.explorer = Explorer(family, self.agent)
+        self.moments = RunningMoments(family.spec.observation_dim)
         self.env_steps = 0
         self.updates = 0
         self.replay: TaskReplay | RelabelledReplay
@@ -101,6 +103,7 @@ class Learner:
                 0,
                 hold=self.config.collection.initial_held_actions,
             )
+        self.scale_observations()
 
     def collect(self) -> None:
         """One iteration's visits: training tasks drawn uniformly with replacement."""
@@ -110,6 +113,12 @@ class Learner:
             if isinstance(self.replay, TaskReplay):
                 self.replay.clear_context(int(task))
         self._visit(tasks, plan.prior_episodes, plan.posterior_episodes, plan.extra_posterior_episodes)
+        self.scale_observations()
+
+    def scale_observations(self) -> None:
+        """Shows all networks observations on the scale of those collected so far, where that is wanted."""
+        for network in (self.update, self.averaged):
+            set_scales(network, self.moments)
 
     def _visit(self, tasks: Index, prior: int, posterior: int, extra: int, *, hold: bool = False) -> None:
         lived: list[Episodes] = []
@@ -153,6 +162,7 @@ class Learner:
             self.tasks[tasks], z, self.generator, deterministic=False, held_action=held, going=going
         )
         self.env_steps += episodes.steps
+        self.moments.add(episodes.observation[episodes.valid])
         return episodes
 
     def _keep(self, episodes: Episodes, tasks: Index, *, to_context: bool) -> None:

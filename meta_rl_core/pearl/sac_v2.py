@@ -47,19 +47,26 @@ class SacV2Update(nn.Module):
             config.critic_hidden,
             layer_norm=config.layer_norm,
             generator=generator,
+            scaled=config.normalise_observations,
         )
         self.target_critic = copy.deepcopy(self.critic).requires_grad_(False)
-        head_inputs = 2 * spec.observation_dim + spec.action_dim + config.latent_dim
+        seen = spec.observation_dim + spec.action_dim
         self.reward_head = MLP(
-            head_inputs, config.encoder_hidden, 1, layer_norm=config.layer_norm, generator=generator
+            seen + spec.observation_dim + config.latent_dim,
+            config.encoder_hidden,
+            1,
+            layer_norm=config.layer_norm,
+            generator=generator,
+            observations_at=(0, seen) if config.normalise_observations else (),
         )
         self.transition_head = (
             MLP(
-                spec.observation_dim + spec.action_dim + config.latent_dim,
+                seen + config.latent_dim,
                 config.encoder_hidden,
                 spec.observation_dim,
                 layer_norm=config.layer_norm,
                 generator=generator,
+                observations_at=(0,) if config.normalise_observations else (),
             )
             if config.transition_prediction_weight
             else None

@@ -43,6 +43,7 @@ def rows(directory: Path) -> list[dict[str, str]]:
             "aggregate_weight": 0.1,
             "averaging_rate": 0.1,
         },
+        {**RELABELLED, "normalise_observations": True},
     ],
 )
 def test_a_resumed_run_has_the_same_curve_as_one_that_was_never_stopped(

@@ -178,7 +178,7 @@ class CommandGate(ManagedNode):
             commanded=True,
             limited=changed if share == 1.0 else None,
             tracking_error_rad=error_rad,
-            hold=self._commanders.gone,
+            hold=self._commanders.doubt,
             fault=self._following.complaint or self._swaps.measured(stamp_ns, measured),
         )
         if outcome.action is not Action.FORWARD:
@@ -215,7 +215,7 @@ class CommandGate(ManagedNode):
 
     def _update_modes(self, fault: str) -> None:
         lost = self._applied.complaint(self._check.latest_ns, self._now_ns())
-        self._modes.update(moving=self._moving, hold=self._commanders.gone, fault=fault or lost)
+        self._modes.update(moving=self._moving, hold=self._commanders.doubt, fault=fault or lost)
 
     def _look_at_graph(self) -> str:
         """Why a person must look at who commands and who listens, or an empty text."""
@@ -249,7 +249,7 @@ class CommandGate(ManagedNode):
             moving=self._moving,
             limited=True if verdict in _AT_LIMIT else None,
             non_finite=not np.isfinite(command.position).all(),
-            hold=self._commanders.gone,
+            hold=self._commanders.doubt,
         )
 
     def _on_stop(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:

@@ -11,6 +11,8 @@ from rclpy.node import Node
 UNNAMED = "a node that has not told its name yet"
 _WATCHES_PER_LOOK = 12
 """The graph is looked at four times a second, right after a command: that takes so long that one could have to wait."""
+_LOOKS_FOR_A_NAME = 3
+"""A fault with so many looks in a row that see somebody without a name: well within the second that is promised."""
 _WATCHES_WITHOUT_COMMAND = 17
 """Where none comes it is looked at all the same."""
 
@@ -21,7 +23,8 @@ class Commanders:
     Attributes:
         outputs: Topics on which only this node may publish.
         input: Topic on which only one node may publish.
-        gone: One sentence while the consumer listens no more, or an empty text; as of the latest `look`.
+        doubt: Why nothing may move for now, a sentence or an empty text, as of the latest `look`: the consumer listens
+            no more, or somebody also commands who may turn out to be nobody.
     """
 
     def __init__(self, node: Node, outputs: Sequence[str], source: str, consumer: str) -> None:
@@ -41,8 +44,8 @@ class Commanders:
 
     def begin(self) -> None:
         """Forgets what earlier looks found."""
-        self.gone = self._second = ""
-        self._watches = 0
+        self.doubt = self._gone = ""
+        self._unnamed = self._watches = 0
 
     def due(self, *, after_command: bool) -> bool:
         """Whether to look now; asked in every period of the watch and, besides, after every command."""
@@ -57,13 +60,15 @@ class Commanders:
             long: Whether they have passed for so long that whoever listens must have been discovered.
         """
         self._watches = 0
-        before, self._second = self._second, self.second()
-        # Nodes are discovered after their publishers; one look later the intruder has a name.
-        if self._second and (before or UNNAMED not in self._second):
-            return self._second
-        before, self.gone = self.gone, self.consumer_gone() if moving else ""
-        if self.gone and before:
-            return self.gone
+        second = self.second()
+        # Nodes are discovered after their publishers: the intruder may be who was killed and is back.
+        self._unnamed = self._unnamed + 1 if UNNAMED in second else 0
+        if second and self._unnamed not in range(1, _LOOKS_FOR_A_NAME):
+            return second
+        before, self._gone = self._gone, self.consumer_gone() if moving else ""
+        self.doubt = (second if moving else "") or self._gone
+        if self._gone and before:
+            return self._gone
         return self.consumer_missing() if moving and long else ""
 
     def second(self) -> str:
