@@ -69,6 +69,9 @@ _FAST: dict[str, Any] = {
 }
 _FAST_RUNNING: dict[str, Any] = {
     **_FAST,
+    # Joint speeds are ten times as large as angles: on one scale twice as much is learnt from each step.
+    "normalise_observations": True,
+    "updates_per_iteration": 500,
     # Speed is worth more the longer it lasts; rewards of several units a step are brought back to about one.
     "discount": 0.99,
     "reward_scale": 0.3,
@@ -91,7 +94,15 @@ _FEW_TASKS: dict[str, Any] = {
 }
 FAST: dict[str, dict[str, Any]] = {
     "cheetah-vel": _FAST,
-    "cheetah-dir": {**_FAST_RUNNING, **_FEW_TASKS, "reward_scale": 0.2, "iterations": 300},
+    # Twice the updates, on batches less than half as large: the same time, and twice as much from each step.
+    "cheetah-dir": {
+        **_FAST_RUNNING,
+        **_FEW_TASKS,
+        "reward_scale": 0.2,
+        "meta_batch": 4,
+        "updates_per_iteration": 1000,
+        "iterations": 300,
+    },
     "ant-dir": {**_FAST_RUNNING, **_FEW_TASKS},
     "ant-goal": _FAST_RUNNING,
     "humanoid-dir": {**_FAST_RUNNING, "reward_scale": 0.2},

@@ -248,6 +248,9 @@ class SacV2Update(nn.Module):
 
 
 def _transition_loss(head: MLP, batch: Batch, z: Tensor) -> Tensor:
-    """How badly the hypothesis tells where a body of the task moves next."""
+    """How badly the hypothesis tells where a body of the task moves next, on the scale that the head sees."""
     moved = head(torch.cat([batch.observation, batch.action, z], dim=-1))
-    return functional.mse_loss(moved, batch.next_observation - batch.observation)
+    wanted = batch.next_observation - batch.observation
+    if head.input_scale is not None:
+        wanted = wanted * head.input_scale.scale[: wanted.shape[-1]]
+    return functional.mse_loss(moved, wanted)

@@ -97,6 +97,26 @@ def test_actor_critics_their_targets_and_the_agent_that_leaves_see_the_same_scal
     assert learner.moments.count == learner.env_steps > before
 
 
+def test_where_a_body_moves_is_predicted_on_the_scale_of_observations() -> None:
+    learner = small_learner(
+        method="sac_v2",
+        collection=CollectionConfig(1, False, 2, 1, 0, 1),
+        normalise_observations=True,
+        transition_prediction_weight=1.0,
+    )
+    learner.collect_initial()
+    batch = learner.make_batch()
+    noise = [torch.zeros(shape) for shape in learner.update.noise_shapes(batch)]
+    head = learner.update.transition_head
+    with torch.no_grad():
+        head.layers[-1].weight.zero_()  # predicts that nothing moves
+        head.layers[-1].bias.zero_()
+        losses, _ = learner.update.critic_losses(batch, noise[0], noise[2])
+    scale = torch.as_tensor(learner.moments.scale, dtype=torch.float32)
+    wanted = ((batch.next_observation - batch.observation) * scale).square().mean()
+    torch.testing.assert_close(losses["transition_loss"], wanted)
+
+
 @pytest.mark.parametrize("settings", [{}, {"method": "sac_v2", "recurrent_encoder": True}])
 def test_it_is_refused_where_it_has_no_meaning(settings: dict[str, Any]) -> None:
     with pytest.raises(InvalidValueError, match="normalise_observations needs method sac_v2"):

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-SAFETY_CODE = ("supervisor", "safety_filter")
+SAFETY_CODE = ("supervisor", "safety_filter", "acknowledgement")
 
 
 def test_the_tests_of_the_safety_code_take_every_branch(repository: Path, tmp_path: Path) -> None:
