@@ -45,6 +45,7 @@ class Result:
             "cause": self.row.cause if not tally.held else "",
             "seconds": round(self.seconds, 1),
             "commit": machine["commit"],
+            "nice": machine.get("nice", 0),
             "load_average": machine["load_average"][0],
             "written": machine["measured"],
         }
@@ -90,7 +91,7 @@ def markdown(report: Mapping[str, Any]) -> str:
         f"Machine: {machine['cpu_model']}, {machine['cpus_usable']} cores, {machine['memory_gib']:g} GiB, "
         f"{machine['system']}, Python {machine['python']}, no real-time kernel.",
         f"Other programs ran beside it: load average {min(loads):.1f} to {max(loads):.1f} on "
-        f"{machine['cpus_usable']} cores, given for each row.{_priority(machine)}",
+        f"{machine['cpus_usable']} cores, given for each row.{_priority(rows)}",
         "A row in real time that was not held under a load above the number of cores says what was reached there,",
         "not what an idle robot computer reaches.",
         "",
@@ -106,9 +107,11 @@ def markdown(report: Mapping[str, Any]) -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _priority(machine: Fields) -> str:
-    nice = machine.get("nice", 0)
-    return f" All processes of the rows in real time had the priority nice {nice}." if nice else ""
+def _priority(rows: Sequence[Fields]) -> str:
+    nice = sorted({row.get("nice", 0) for row in rows if "real time" in row["how"]})
+    if not any(nice):
+        return ""
+    return f" All processes of the rows in real time had the priority nice {' or '.join(map(str, nice))}."
 
 
 def _line(row: Fields) -> str:
