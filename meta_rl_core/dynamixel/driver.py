@@ -118,7 +118,7 @@ class HandDriver:
         Raises:
             InvalidValueError: If there are too few or many.
             NonFiniteError: If one is NaN or infinite.
-            BusError: If the driver does not take commands now; says why.
+            BusError: If the driver does not take commands now, or the port is gone; says why.
         """
         goal = np.asarray(list(position), dtype=np.float64)
         if goal.shape != (len(self.robot.joints),):
@@ -135,8 +135,8 @@ class HandDriver:
         self._command_s = self.clock()
         self.mode, self.reason = Mode.FOLLOW, ""
         # Not only with the next cycle: 10 ms of delay cost a policy that was trained without six points of success.
-        with contextlib.suppress(DisconnectedError):
-            self.link.write_goals(self._goals())
+        # Where the port is gone this fails, so that nobody is told of a command that no motor got.
+        self.link.write_goals(self._goals())
         return np.array([self._within_reach(joint) for joint in self.robot.joint_names])
 
     def start(self, routine: Routine) -> None:

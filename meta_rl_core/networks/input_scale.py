@@ -7,7 +7,8 @@ and are no parameters: nothing learns them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -57,11 +58,11 @@ class RunningMoments:
         scale: Array = 1.0 / np.sqrt(self.squares / self.count + LEAST_VARIANCE)
         return scale
 
-    def to_dict(self) -> dict[str, object]:
+    def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON, exact to the bit."""
         return {"count": self.count, "mean": self.mean.tolist(), "squares": self.squares.tolist()}
 
-    def restore(self, data: dict[str, object]) -> None:
+    def restore(self, data: Mapping[str, Any]) -> None:
         """Goes back to what `to_dict` gave.
 
         Raises:
@@ -70,7 +71,7 @@ class RunningMoments:
         mean, squares = (np.asarray(data[name], dtype=np.float64) for name in ("mean", "squares"))
         if mean.shape != self.mean.shape or squares.shape != self.mean.shape:
             raise InvalidValueError(f"moments of {self.mean.size} elements are needed, got {mean.size}")
-        self.count, self.mean, self.squares = int(str(data["count"])), mean, squares
+        self.count, self.mean, self.squares = int(data["count"]), mean, squares
 
 
 class InputScale(nn.Module):

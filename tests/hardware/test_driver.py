@@ -8,7 +8,7 @@ import pytest
 
 from meta_rl_core.dynamixel.bus import MotorBus
 from meta_rl_core.dynamixel.mode import Mode
-from meta_rl_core.dynamixel.port import BusError
+from meta_rl_core.dynamixel.port import BusError, DisconnectedError
 from meta_rl_core.dynamixel.routines import reset
 from meta_rl_core.errors import InvalidValueError, NonFiniteError
 from meta_rl_core.runtime.robot_description import RobotDescription
@@ -89,6 +89,21 @@ def test_a_command_is_written_at_once_and_not_only_with_the_next_cycle(hand: Vir
     hand.driver.command([0.1, *hand.driver.robot.start_rad[1:]])
     # 0.1 rad are 65.2 ticks.
     assert hand.emulation.chain.motor(10).table["goal_position"] == 1024 + 65
+
+
+def test_a_command_that_no_motor_got_is_not_told_as_carried_out(
+    hand: VirtualRobot, robot: RobotDescription, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert hand.driver.command(robot.start_rad).tolist() == pytest.approx(robot.start_rad.tolist())
+
+    def gone(_: object) -> int:
+        raise DisconnectedError("the port is gone")
+
+    monkeypatch.setattr(hand.port, "writePort", gone)
+    with pytest.raises(DisconnectedError):
+        hand.driver.command(robot.start_rad)
+    hand.cycle()
+    assert hand.driver.mode is Mode.LOST
 
 
 def test_it_holds_when_commands_end(hand: VirtualRobot) -> None:
@@ -202,7 +217,9 @@ def test_heat_shortens_reach_then_holds_until_it_is_cool_again(
     hand.cycle()
     pose = robot.start_rad.copy()
     pose[0] = 0.48
-    hand.driver.command(pose)
+    here_rad = hand.driver.angle(robot.joint_names[0])
+    told = hand.driver.command(pose)
+    assert told[0] - here_rad == pytest.approx(hand.driver.heat.share * 0.2094, abs=0.002)
     hand.cycle()
     table = hand.emulation.chain.motor(10).table
     reach = (table["goal_position"] - table["present_position"]) * 0.0015339808

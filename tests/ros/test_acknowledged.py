@@ -8,14 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from lifecycle_msgs.msg import Transition
 from pitaya_msgs.msg import GateStatus, JointCommand
+from rclpy.node import Node
 
 from pitaya_nodes import qos
-from pitaya_nodes.bringup import NodeSpec
 from tests.ros.external_plant import FINGERS
-from tests.ros.graph import REPOSITORY, Graph
-from tests.ros.test_gate_modes import Robot, call, run, wait_for
+from tests.ros.graph import Graph
+from tests.ros.test_gate_modes import Robot, beside, call, run, start_gate, wait_for
 
 PERIOD_S = 0.1
 
@@ -46,29 +45,14 @@ class TellingRobot(Robot):
 
 @pytest.fixture(scope="module")
 def gate(module_graph: Graph, bundle: Path) -> Graph:
-    robot = REPOSITORY / "config" / "robots" / "dclaw.yaml"
-    parameters = {"bundle": str(bundle), "robot": str(robot), "acknowledged": True}
-    module_graph.processes.start(
-        NodeSpec("command_gate", "pitaya_nodes", "command_gate", parameters=parameters)
-    )
-    assert module_graph.probe.change("command_gate", Transition.TRANSITION_CONFIGURE)
-    return module_graph
+    return start_gate(module_graph, bundle, acknowledged=True)
 
 
 @pytest.fixture
 def robot(gate: Graph) -> Iterator[TellingRobot]:
-    """A robot that tells, beside a gate that was just activated."""
-    made = TellingRobot(gate)
-    gate.probe.add(made)
-    gate.probe.until(lambda: made.count_subscribers("joint_command") >= 2)
-    gate.probe.until(lambda: made.count_publishers("executed_command") == 1)
-    gate.probe.until(lambda: made.count_subscribers("applied_command") >= 1)
-    assert gate.probe.change("command_gate", Transition.TRANSITION_ACTIVATE)
-    wait_for(gate, GateStatus.READY)
-    yield made
-    call(gate, "command_gate/clear")
-    assert gate.probe.change("command_gate", Transition.TRANSITION_DEACTIVATE)
-    gate.probe.remove(made)
+    with beside(gate, TellingRobot(gate)) as made:
+        gate.probe.until(lambda: made.count_subscribers("applied_command") >= 1)
+        yield made
 
 
 def test_commands_that_get_lost_are_a_fault_although_the_robot_goes_on_moving(
@@ -114,3 +98,12 @@ def test_a_hold_need_not_be_told(gate: Graph, robot: TellingRobot) -> None:
     before = len(heard)
     gate.probe.spin(1.0)
     assert all(status.mode == GateStatus.HOLD for status in heard[before:])
+
+
+def test_a_second_robot_that_tells_is_a_fault_that_names_it(gate: Graph, robot: TellingRobot) -> None:
+    run(gate, robot)
+    second = Node("impostor", context=gate.probe.ros)
+    second.create_publisher(JointCommand, "applied_command", qos.PAIRED)
+    wait_for(gate, GateStatus.FAULT, "/impostor and /robot all publish on /applied_command")
+    second.destroy_node()
+    gate.probe.until(lambda: robot.count_publishers("applied_command") == 1)

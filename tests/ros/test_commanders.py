@@ -12,7 +12,7 @@ pytest.importorskip("rclpy", reason="these tests need ROS 2: run them with scrip
 from pitaya_nodes.commanders import UNNAMED, Commanders
 
 NAMED = "/intruder also publishes on /out: a robot takes one commander"
-NAMELESS = f"/policy_node and {UNNAMED} all publish on /in: the gate takes commands of one"
+NAMELESS = f"/policy_node and {UNNAMED} all publish on /in: the gate listens to one"
 
 
 class Scripted(Commanders):
@@ -20,7 +20,7 @@ class Scripted(Commanders):
 
     def __init__(self, *seen: str) -> None:
         nobody: Any = None
-        super().__init__(nobody, ["/out"], "/in", "")
+        super().__init__(nobody, ["/out"], ["/in"], "")
         self._seen = iter(seen)
 
     def second(self) -> str:

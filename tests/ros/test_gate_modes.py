@@ -4,8 +4,9 @@
 import itertools
 import math
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from lifecycle_msgs.msg import Transition
@@ -22,6 +23,9 @@ from tests.ros.graph import REPOSITORY, Graph
 
 START = dict(zip(FINGERS, [0.0, -math.pi / 3, math.pi / 3] * 3, strict=True))
 ACTIVATE, DEACTIVATE = Transition.TRANSITION_ACTIVATE, Transition.TRANSITION_DEACTIVATE
+
+
+AnyRobot = TypeVar("AnyRobot", bound="Robot")
 
 
 class Robot(Node):
@@ -64,21 +68,18 @@ class Robot(Node):
             self._commands.publish(command)
 
 
-@pytest.fixture(scope="module")
-def gate(module_graph: Graph, bundle: Path) -> Graph:
+def start_gate(graph: Graph, bundle: Path, **parameters: Any) -> Graph:
+    """A configured gate for the D'Claw."""
     robot = REPOSITORY / "config" / "robots" / "dclaw.yaml"
-    parameters = {"bundle": str(bundle), "robot": str(robot), "consumer": "robot"}
-    module_graph.processes.start(
-        NodeSpec("command_gate", "pitaya_nodes", "command_gate", parameters=parameters)
-    )
-    assert module_graph.probe.change("command_gate", Transition.TRANSITION_CONFIGURE)
-    return module_graph
+    parameters |= {"bundle": str(bundle), "robot": str(robot)}
+    graph.processes.start(NodeSpec("command_gate", "pitaya_nodes", "command_gate", parameters=parameters))
+    assert graph.probe.change("command_gate", Transition.TRANSITION_CONFIGURE)
+    return graph
 
 
-@pytest.fixture
-def robot(gate: Graph) -> Iterator[Robot]:
+@contextmanager
+def beside(gate: Graph, made: AnyRobot) -> Iterator[AnyRobot]:
     """A robot beside a gate that was just activated."""
-    made = Robot(gate)
     gate.probe.add(made)
     gate.probe.until(lambda: made.count_subscribers("joint_command") >= 2)
     gate.probe.until(lambda: made.count_publishers("executed_command") == 1)
@@ -88,6 +89,17 @@ def robot(gate: Graph) -> Iterator[Robot]:
     call(gate, "command_gate/clear")
     assert gate.probe.change("command_gate", DEACTIVATE)
     gate.probe.remove(made)
+
+
+@pytest.fixture(scope="module")
+def gate(module_graph: Graph, bundle: Path) -> Graph:
+    return start_gate(module_graph, bundle, consumer="robot")
+
+
+@pytest.fixture
+def robot(gate: Graph) -> Iterator[Robot]:
+    with beside(gate, Robot(gate)) as made:
+        yield made
 
 
 def status(gate: Graph) -> GateStatus:

@@ -18,7 +18,7 @@ from meta_rl_core.runtime.safety_filter import soft_start
 from meta_rl_core.runtime.supervisor import Action, Mode
 from meta_rl_core.runtime.terms import JointReading
 from pitaya_nodes import convert, qos
-from pitaya_nodes.applied_commands import AppliedCommands
+from pitaya_nodes.applied_commands import APPLIED_TOPIC, AppliedCommands
 from pitaya_nodes.command_check import Decision, Verdict
 from pitaya_nodes.commanders import Commanders
 from pitaya_nodes.early_command import EarlyCommand
@@ -69,8 +69,8 @@ class CommandGate(ManagedNode):
         for note in rules.notes:
             self.get_logger().warning(note)
         outputs = [self.resolve_topic_name(topic) for topic in (EXECUTED_TOPIC, CONTROLLER_TOPIC)]
-        source = self.resolve_topic_name("joint_command")
-        self._commanders = Commanders(self, outputs, source, self.value("consumer"))
+        sources = [self.resolve_topic_name(topic) for topic in ("joint_command", APPLIED_TOPIC)]
+        self._commanders = Commanders(self, outputs, sources, self.value("consumer"))
         self._lock = HostLock(self.context.get_domain_id(), outputs[0])
         self._refuse_second()
         self._check, self._safe, self._rules = rules.check, rules.safe, rules

@@ -22,22 +22,22 @@ class Commanders:
 
     Attributes:
         outputs: Topics on which only this node may publish.
-        input: Topic on which only one node may publish.
+        sources: Topics on which only one node may publish.
         doubt: Why nothing may move for now, a sentence or an empty text, as of the latest `look`: the consumer listens
             no more, or somebody also commands who may turn out to be nobody.
     """
 
-    def __init__(self, node: Node, outputs: Sequence[str], source: str, consumer: str) -> None:
+    def __init__(self, node: Node, outputs: Sequence[str], sources: Sequence[str], consumer: str) -> None:
         """Prepares, asking nothing yet.
 
         Args:
             node: Who watches.
             outputs: Topics on which only `node` may publish, resolved.
-            source: Topic on which only one other node may publish, resolved.
+            sources: Topics on which only one other node may publish, resolved: commands, and what a robot tells of it.
             consumer: Name of the node that must listen to one of the outputs; empty for any or none.
         """
         self._node = node
-        self.outputs, self.input = tuple(outputs), source
+        self.outputs, self.sources = tuple(outputs), tuple(sources)
         self._consumer = consumer
         self._consumer_seen = False
         self.begin()
@@ -82,9 +82,10 @@ class Commanders:
             others = [name for name in self._publishers(topic) if name != me]
             if others:
                 return f"{', '.join(others)} also publishes on {topic}: a robot takes one commander"
-        sources = self._publishers(self.input)
-        if len(sources) > 1:
-            return f"{' and '.join(sources)} all publish on {self.input}: the gate takes commands of one"
+        for topic in self.sources:
+            names = self._publishers(topic)
+            if len(names) > 1:
+                return f"{' and '.join(names)} all publish on {topic}: the gate listens to one"
         return ""
 
     def consumer_gone(self) -> str:
