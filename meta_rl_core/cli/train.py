@@ -7,7 +7,6 @@ import shlex
 import signal
 import sys
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -98,6 +97,7 @@ def train(
     """
     import torch
 
+    from meta_rl_core.cli.settings import parse_setting
     from meta_rl_core.pearl.device import checked_device
     from meta_rl_core.pearl.memory import keep_freed_memory
     from meta_rl_core.pearl.presets import control_settings, make_config
@@ -113,7 +113,7 @@ def train(
     keep_freed_memory()
     if threads is not None:
         torch.set_num_threads(threads)
-    overrides = dict(_parse(setting) for setting in settings)
+    overrides = dict(parse_setting(setting) for setting in settings)
     if iterations is not None:
         overrides["iterations"] = iterations
     if steps is not None:
@@ -147,30 +147,3 @@ def _same_ranges(directory: Path, ranges: Path | None) -> None:
     if begun != (ranges.read_bytes() if ranges is not None else None):
         asked = f"--ranges {kept}" if begun is not None else "no --ranges"
         raise InvalidValueError(f"{directory} was begun with other tasks; resume it with {asked}")
-
-
-def _parse(setting: str) -> tuple[str, Any]:
-    """Splits NAME=VALUE; the value is YAML, lists become tuples.
-
-    Raises:
-        InvalidValueError: If there is no '=' or the name is not a setting.
-    """
-    import dataclasses
-
-    import yaml
-
-    from meta_rl_core.errors import InvalidValueError
-    from meta_rl_core.pearl.config import CollectionConfig, EvaluationConfig, PearlConfig
-
-    name, separator, text = setting.partition("=")
-    known = {item.name for item in dataclasses.fields(PearlConfig)}
-    if not separator or name not in known:
-        raise InvalidValueError(
-            f"--set wants NAME=VALUE with NAME one of {', '.join(sorted(known))}; got {setting!r}"
-        )
-    value = yaml.safe_load(text)
-    if name == "collection":
-        return name, CollectionConfig(**value)
-    if name == "evaluation":
-        return name, EvaluationConfig(**value)
-    return name, tuple(value) if isinstance(value, list) else value

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from meta_rl_core.errors import InvalidValueError
+from meta_rl_core.pearl.plans import CollectionConfig, EvaluationConfig
 
 RECURRENT_CONTROL: dict[str, Any] = {
     "recurrent_encoder": True,
@@ -22,40 +23,6 @@ RECURRENT_CONTROL: dict[str, Any] = {
 FIXED_CONTROL: dict[str, Any] = {"privileged_share": 0.0, "inference_weight": 0.0, "distillation_updates": 0}
 """What the controls `oracle` and `blind` have in common: nothing is inferred, so nobody is taught to infer."""
 CONTROLS = ("none", "oracle", "recurrent", "blind")
-
-
-@dataclass(frozen=True)
-class CollectionConfig:
-    """How transitions are gathered; counts are episodes per visited task."""
-
-    initial_prior_episodes: int = 10
-    """Episodes per training task before the first update, z drawn from the prior."""
-    initial_held_actions: bool = False
-    """Hold one random action through each initial episode instead of asking the actor, to get far from the start."""
-    tasks_per_iteration: int = 5
-    """Tasks visited in each iteration, drawn with replacement."""
-    prior_episodes: int = 2
-    """Episodes with z drawn from the prior; they fill the RL replay and the context buffer."""
-    posterior_episodes: int = 0
-    """Episodes with z inferred (after one more prior episode); they fill both."""
-    extra_posterior_episodes: int = 3
-    """The same, but kept out of the context buffer."""
-    by_steps: bool = False
-    """Count steps, as the published code does: each number above stands for as many steps as so many whole episodes
-    have, and where episodes end early more of them follow until those are lived. The last one is always finished."""
-
-
-@dataclass(frozen=True)
-class EvaluationConfig:
-    """The paper's evaluation protocol."""
-
-    every_iterations: int = 1
-    tasks: int = 30
-    episodes: int = 3
-    """Episodes per task; the score is the return of the last one."""
-    exploration_episodes: int = 2
-    """Leading episodes that act on z drawn from the prior."""
-    seed: int = 7
 
 
 @dataclass(frozen=True)
@@ -182,6 +149,16 @@ class PearlConfig:
         ):
             if getattr(self, name) < 1:
                 raise InvalidValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if self.seed < 0:
+            raise InvalidValueError(f"seed must not be negative, got {self.seed}")
+        for name in ("actor_hidden", "critic_hidden", "encoder_hidden"):
+            if any(width < 1 for width in getattr(self, name)):
+                raise InvalidValueError(
+                    f"widths in {name} must be at least 1, got {list(getattr(self, name))}"
+                )
+        for name in ("reward_scale", "context_reward_scale"):
+            if not getattr(self, name) > 0.0:
+                raise InvalidValueError(f"{name} must be positive, got {getattr(self, name)}")
         if self.recurrent_encoder and not self.encoder_hidden:
             raise InvalidValueError(
                 "a recurrent encoder needs at least one width in encoder_hidden, got none"
@@ -246,11 +223,6 @@ class PearlConfig:
         if not self.bellman_gradient_to_encoder and self.reward_prediction_weight == 0.0:
             raise InvalidValueError(
                 "without the Bellman gradient the encoder learns nothing; set reward_prediction_weight"
-            )
-        if self.evaluation.episodes <= self.evaluation.exploration_episodes:
-            raise InvalidValueError(
-                f"evaluation.episodes ({self.evaluation.episodes}) must exceed exploration_episodes "
-                f"({self.evaluation.exploration_episodes}), or nothing adapted is ever scored"
             )
 
     def _check_recurrent_control(self) -> None:

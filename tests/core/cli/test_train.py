@@ -10,7 +10,9 @@ import torch
 from click.testing import CliRunner
 
 from meta_rl_core.cli.main import main
+from meta_rl_core.cli.settings import parse_setting
 from meta_rl_core.errors import InvalidValueError
+from meta_rl_core.pearl.config import EvaluationConfig
 from meta_rl_core.pearl.device import checked_device
 
 TINY = (
@@ -35,6 +37,33 @@ def train(*arguments: str) -> tuple[int, str]:
         (("point-robot", "--set", "discount=2"), "discount must lie in (0.0, 1.0], got 2"),
         (("point-robot", "--set", "no_such=2"), "--set wants NAME=VALUE"),
         (("point-robot", "--set", "deterministic_latent=true"), "option of the published update"),
+        (("point-robot", "--set", "seed=3"), "--set wants NAME=VALUE with NAME one of actor_hidden,"),
+        (("point-robot", "--set", "kl_weight=much"), "kl_weight must be a finite number, got 'much'"),
+        (("point-robot", "--set", "kl_weight=.inf"), "kl_weight must be a finite number, got inf"),
+        (("point-robot", "--set", "kl_weight=true"), "kl_weight must be a finite number, got True"),
+        (("point-robot", "--set", "kl_weight=[1"), "'[1' is not YAML"),
+        (("point-robot", "--set", "reward_scale=-1"), "reward_scale must be positive, got -1"),
+        (("point-robot", "--set", "meta_batch=2.5"), "meta_batch must be a whole number, got 2.5"),
+        (("point-robot", "--set", "relabel=3"), "relabel must be true or false, got 3"),
+        (("point-robot", "--set", "method=7"), "method must be a word, got 7"),
+        (("point-robot", "--set", "actor_hidden=64"), "actor_hidden must be a list such as [64, 64], got 64"),
+        (("point-robot", "--set", "actor_hidden=[a]"), "actor_hidden must be a whole number, got 'a'"),
+        (
+            ("point-robot", "--set", "actor_hidden=[64, 0]"),
+            "widths in actor_hidden must be at least 1, got [64, 0]",
+        ),
+        (("point-robot", "--set", "collection=3"), "collection must be {NAME: VALUE, ...} with names of"),
+        (("point-robot", "--set", "collection={no_such: 1}"), "got {'no_such': 1}"),
+        (
+            ("point-robot", "--set", "collection={prior_episodes: 0}"),
+            "prior_episodes must be at least 1, got 0",
+        ),
+        (("point-robot", "--set", "evaluation={tasks: 0}"), "evaluation.tasks must be at least 1, got 0"),
+        (
+            ("point-robot", "--set", "evaluation={tasks: few}"),
+            "evaluation.tasks must be a whole number, got 'few'",
+        ),
+        (("point-robot", "--set", "evaluation={every_iterations: 0}"), "must be at least 1, got 0"),
     ],
 )
 def test_wrong_words_are_refused_with_what_would_be_right(arguments: tuple[str, ...], said: str) -> None:
@@ -86,3 +115,21 @@ def test_going_on_with_a_run_of_another_family_is_refused_before_training(tmp_pa
     code, output = train("sparse-point-robot", "--iterations", "1", "--set", plan, *out, "--resume")
     assert code == 2
     assert "belongs to family 'point-robot', not 'sparse-point-robot'; resume it as `pitaya train" in output
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("kl_weight=1e-5", 1e-5),
+        ("kl_weight=2", 2.0),
+        ("relabel=false", False),
+        ("actor_hidden=[64, 32]", (64, 32)),
+        ("environment_steps=null", None),
+        ("environment_steps=9", 9),
+        ("method=sac_v1", "sac_v1"),
+        ("evaluation={tasks: 3}", EvaluationConfig(tasks=3)),
+    ],
+)
+def test_a_setting_becomes_a_value_of_its_type(setting: str, value: object) -> None:
+    name, parsed = parse_setting(setting)
+    assert (name, parsed, type(parsed)) == (setting.split("=")[0], value, type(value))
