@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from meta_rl_core.pearl import presets_common
-from meta_rl_core.pearl.config import CollectionConfig, EvaluationConfig
+from meta_rl_core.pearl.plans import CollectionConfig, EvaluationConfig
 
 _PAPER: dict[str, Any] = {
     "iterations": 500,

@@ -22,7 +22,7 @@ from meta_rl_core.pearl.distillation import Distillation
 from meta_rl_core.pearl.evaluation import Evaluation, evaluate
 from meta_rl_core.pearl.family_check import check_family
 from meta_rl_core.pearl.learner import Learner
-from meta_rl_core.pearl.logs import RunLog, pace_line, progress_bar
+from meta_rl_core.pearl.logs import RunLog, distillation_line, pace_line, progress_bar
 from meta_rl_core.pearl.rollout import Explorer
 from meta_rl_core.tasks import TaskFamily
 
@@ -100,7 +100,13 @@ class Trainer:
                         self.save()
                 if config.distillation_updates and not self.progress["distilled"]:
                     self.save()
-                    bar.console.print(self._distil())
+
+                    def show(pace: str) -> None:
+                        bar.update(task, pace=pace)
+                        if not bar.console.is_terminal:
+                            bar.console.print(pace)
+
+                    bar.console.print(self._distil(show))
             except KeyboardInterrupt:
                 bar.console.print(
                     "interrupted; going back to it with --resume loses nothing since the last iteration"
@@ -143,16 +149,17 @@ class Trainer:
         _require_finite(means, self.learner.updates, self.directory)
         return means
 
-    def _distil(self) -> str:
-        """The last phase; interrupted, it begins anew from the checkpoint before it."""
-        learner = self.learner
+    def _distil(self, show: Callable[[str], None]) -> str:
+        """The last phase, told on every tenth; interrupted, it begins anew from the checkpoint before it."""
+        learner, total = self.learner, self.config.distillation_updates
         distillation = Distillation(learner)
-        losses: dict[str, torch.Tensor] = {}
-        for _ in range(self.config.distillation_updates):
+        started = self._clock()
+        for done in range(1, total + 1):
             losses = distillation.step()
-        _require_finite(
-            {name: float(value) for name, value in losses.items()}, learner.updates, self.directory
-        )
+            if done % max(1, total // 10) == 0 or done == total:
+                plain = {name: float(value) for name, value in losses.items()}
+                _require_finite(plain, learner.updates, self.directory)
+                show(distillation_line(done, total, self._clock() - started, plain["imitation_loss"]))
         learner.averaged.load_state_dict(distillation.averaged.state_dict())
         self.progress["distilled"] = True
         return self._evaluate({})

@@ -5,8 +5,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from meta_rl_core.pearl.config import CollectionConfig, EvaluationConfig, PearlConfig
+from meta_rl_core.pearl.config import PearlConfig
 from meta_rl_core.pearl.learner import Learner
+from meta_rl_core.pearl.plans import CollectionConfig, EvaluationConfig
 from meta_rl_core.tasks import TaskFamily
 from tests.helpers.toy_family import LineFamily
 

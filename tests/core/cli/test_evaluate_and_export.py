@@ -102,7 +102,8 @@ def test_a_training_run_becomes_a_bundle_that_loads_and_can_be_evaluated(
     tmp_path: Path, checkpoint: str
 ) -> None:
     pytest.importorskip("torch")
-    from meta_rl_core.pearl.config import CollectionConfig, EvaluationConfig, PearlConfig
+    from meta_rl_core.pearl.config import PearlConfig
+    from meta_rl_core.pearl.plans import CollectionConfig, EvaluationConfig
     from meta_rl_core.pearl.trainer import Trainer
 
     config = PearlConfig(

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,8 @@ from click.testing import CliRunner
 from meta_rl_core.cli.main import main
 from meta_rl_core.cli.settings import parse_setting
 from meta_rl_core.errors import InvalidValueError
-from meta_rl_core.pearl.config import EvaluationConfig
 from meta_rl_core.pearl.device import checked_device
+from meta_rl_core.pearl.plans import EvaluationConfig
 
 TINY = (
     *("--set", "updates_per_iteration=2", "--set", "meta_batch=2", "--set", "batch_size=4"),
@@ -133,3 +134,11 @@ def test_going_on_with_a_run_of_another_family_is_refused_before_training(tmp_pa
 def test_a_setting_becomes_a_value_of_its_type(setting: str, value: object) -> None:
     name, parsed = parse_setting(setting)
     assert (name, parsed, type(parsed)) == (setting.split("=")[0], value, type(value))
+
+
+def test_the_last_phase_says_how_far_it_is(tmp_path: Path) -> None:
+    taught = ("--set", "privileged_share=0.5", "--set", "distillation_updates=20")
+    code, output = train("point-robot", "--iterations", "1", "--out", str(tmp_path / "run"), *TINY, *taught)
+    assert code == 0
+    told = re.findall(r"distilling (\d+) of 20 [\d.]+ updates/s \d+ min left imitation [\d.e-]+", output)
+    assert told == [str(2 * tenth) for tenth in range(1, 11)]

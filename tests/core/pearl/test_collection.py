@@ -10,8 +10,9 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from meta_rl_core.pearl.config import CollectionConfig, PearlConfig
+from meta_rl_core.pearl.config import PearlConfig
 from meta_rl_core.pearl.learner import Learner
+from meta_rl_core.pearl.plans import CollectionConfig
 from meta_rl_core.pearl.presets import make_config
 from meta_rl_core.pearl.replay import TaskReplay
 from meta_rl_core.pearl.visits import RelabelledReplay

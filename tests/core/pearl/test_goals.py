@@ -10,9 +10,10 @@ import pytest
 import torch
 
 from meta_rl_core.errors import ContractError, InvalidValueError
-from meta_rl_core.pearl.config import CollectionConfig, PearlConfig
+from meta_rl_core.pearl.config import PearlConfig
 from meta_rl_core.pearl.goals import relabel_goals
 from meta_rl_core.pearl.learner import Learner
+from meta_rl_core.pearl.plans import CollectionConfig
 from meta_rl_core.tasks import Array
 from tests.helpers.toy_family import LineFamily
 

@@ -14,8 +14,8 @@ from meta_rl_core.bundle import load_bundle, write_bundle
 from meta_rl_core.errors import InvalidValueError
 from meta_rl_core.networks.input_scale import LEAST_VARIANCE, InputScale, RunningMoments, set_scales
 from meta_rl_core.networks.mlp import MLP
-from meta_rl_core.pearl.config import CollectionConfig, EvaluationConfig
 from meta_rl_core.pearl.export import export_parts
+from meta_rl_core.pearl.plans import CollectionConfig, EvaluationConfig
 from meta_rl_core.pearl.presets import make_config
 from meta_rl_core.pearl.trainer import Trainer
 from meta_rl_core.registry import load_family

@@ -15,9 +15,10 @@ from meta_rl_core.errors import CheckpointError, InvalidValueError
 from meta_rl_core.networks.recurrent_encoder import RecurrentEncoder, episode_ends
 from meta_rl_core.pearl.agent import Agent, context_dim
 from meta_rl_core.pearl.batch import Batch
-from meta_rl_core.pearl.config import CollectionConfig, PearlConfig
+from meta_rl_core.pearl.config import PearlConfig
 from meta_rl_core.pearl.export import export_parts
 from meta_rl_core.pearl.learner import Learner
+from meta_rl_core.pearl.plans import CollectionConfig
 from meta_rl_core.pearl.presets import control_settings
 from meta_rl_core.pearl.replay import TaskReplay
 from meta_rl_core.pearl.sequences import draw_stretch

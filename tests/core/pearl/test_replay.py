@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from meta_rl_core.errors import InvalidValueError
-from meta_rl_core.pearl.config import CollectionConfig
+from meta_rl_core.pearl.plans import CollectionConfig
 from meta_rl_core.pearl.replay import TaskReplay
 from meta_rl_core.pearl.visits import RelabelledReplay
 from tests.core.pearl.test_collection import make_learner

@@ -18,7 +18,8 @@ from meta_rl_core.errors import (
     TrainingDivergedError,
     UnknownNameError,
 )
-from meta_rl_core.pearl.config import CollectionConfig, EvaluationConfig, PearlConfig
+from meta_rl_core.pearl.config import PearlConfig
+from meta_rl_core.pearl.plans import CollectionConfig, EvaluationConfig
 from meta_rl_core.pearl.presets import PRESETS, make_config
 from meta_rl_core.pearl.trainer import Trainer
 from meta_rl_core.registry import load_family
