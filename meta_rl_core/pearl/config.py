@@ -85,6 +85,9 @@ class PearlConfig:
     """sac_v1: twin Q, V and target V, fixed temperature 1 (the paper). sac_v2: twin target Q, tuned temperature."""
     relabel: bool = False
     """Hindsight task relabelling: every transition serves every task, its reward recomputed from measured signals."""
+    relabelled_tasks: int = 0
+    """Tasks drawn afresh from the family when the run begins, to which transitions are relabelled beside the training
+    tasks; they are never visited, so they cost no environment step (needs relabelling)."""
     reward_prediction_weight: float = 0.0
     """Weight of an auxiliary head that predicts the reward from (s, a, s', z); shapes z directly."""
     transition_prediction_weight: float = 0.0
@@ -187,6 +190,7 @@ class PearlConfig:
             "aggregate_weight",
             "early_context_weight",
             "inference_weight",
+            "relabelled_tasks",
             "distillation_updates",
             "distillation_kl_weight",
             "reward_prediction_weight",
@@ -213,6 +217,10 @@ class PearlConfig:
             raise InvalidValueError(
                 "extra_posterior_episodes belong to the paper's context buffers; with relabel=true "
                 "use posterior_episodes"
+            )
+        if self.relabelled_tasks and not self.relabel:
+            raise InvalidValueError(
+                "relabelled_tasks needs relabel=true: without it transitions keep their task"
             )
         if self.relabel and self.goal_relabel_share:
             raise InvalidValueError(

@@ -24,7 +24,7 @@ from meta_rl_core.pearl.rollout import Explorer
 from meta_rl_core.pearl.sac_v1 import SacV1Update
 from meta_rl_core.pearl.sac_v2 import SacV2Update
 from meta_rl_core.pearl.static_update import GraphedUpdate, StaticUpdate, make_capturable, set_learning_rate
-from meta_rl_core.pearl.visits import ContextDraw, RelabelledReplay
+from meta_rl_core.pearl.visits import ContextDraw, RelabelledReplay, known_tasks
 from meta_rl_core.tasks import Array, TaskFamily
 
 Index = NDArray[np.int64]
@@ -55,9 +55,10 @@ class Learner:
             )
         self.generator = np.random.Generator(np.random.PCG64(config.seed))
         self.torch_generator = torch.Generator().manual_seed(config.seed)
-        self.tasks = family.training_tasks()
+        self.visited = len(family.training_tasks())
+        self.tasks = known_tasks(family, config.relabelled_tasks, config.seed)
         self.task_features = torch.as_tensor(family.task_features(self.tasks), dtype=torch.float32)
-        self.agent = Agent(family.spec, config, self.torch_generator, self.task_features)
+        self.agent = Agent(family.spec, config, self.torch_generator, self.task_features[: self.visited])
         self.update: SacV1Update | SacV2Update = UPDATES[config.method](
             family.spec, config, self.agent, self.torch_generator
         )
@@ -94,10 +95,9 @@ class Learner:
 
     def collect_initial(self) -> None:
         """Visits every training task with z from the prior before the first update."""
-        everything = np.arange(len(self.tasks))
-        for start in range(0, len(everything), WORLDS_AT_ONCE):
+        for start in range(0, self.visited, WORLDS_AT_ONCE):
             self._visit(
-                everything[start : start + WORLDS_AT_ONCE],
+                np.arange(start, min(start + WORLDS_AT_ONCE, self.visited)),
                 self.config.collection.initial_prior_episodes,
                 0,
                 0,
@@ -108,7 +108,7 @@ class Learner:
     def collect(self) -> None:
         """One iteration's visits: training tasks drawn uniformly with replacement."""
         plan = self.config.collection
-        tasks = self.generator.integers(len(self.tasks), size=plan.tasks_per_iteration)
+        tasks = self.generator.integers(self.visited, size=plan.tasks_per_iteration)
         for task in tasks:
             if isinstance(self.replay, TaskReplay):
                 self.replay.clear_context(int(task))

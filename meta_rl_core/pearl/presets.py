@@ -95,6 +95,19 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     "fast": {
         "point-robot": {
             **_SPARSE_POINT_FAST,
+            # Where a goal is told from distances, z is a sum over transitions of what trilateration needs: more
+            # dimensions than the goal has, hardly any bottleneck, and a last phase that teaches actor and encoder to
+            # solve it together.
+            "latent_dim": 16,
+            "encoder_hidden": (256, 256),
+            "kl_weight": 0.001,
+            "aggregate_weight": 0.0,
+            "privileged_share": 0.5,
+            "inference_weight": 0.3,
+            "relabelled_tasks": 2000,
+            "distillation_updates": 40_000,
+            "distillation_kl_weight": 1e-5,
+            "iterations": 30,
             "evaluation": EvaluationConfig(every_iterations=5, tasks=20, episodes=3, exploration_episodes=1),
         },
         "sparse-point-robot": {

@@ -18,9 +18,22 @@ from torch import Tensor
 from meta_rl_core.errors import InvalidValueError
 from meta_rl_core.pearl.episodes import Episodes
 from meta_rl_core.pearl.replay import TransitionStore
-from meta_rl_core.tasks import FamilySpec
+from meta_rl_core.tasks import Array, FamilySpec, TaskFamily
 
 Index = NDArray[np.int64]
+FURTHER_TASKS_STREAM = 0xF0E
+
+
+def known_tasks(family: TaskFamily, further: int, seed: int) -> Array:
+    """Tasks that transitions may be relabelled to, shape (n + further, K).
+
+    First the n training tasks, which are visited, then fresh draws of the same distribution, which nobody visits.
+    """
+    listed = family.training_tasks()
+    if not further:
+        return listed
+    generator = np.random.Generator(np.random.PCG64([seed, FURTHER_TASKS_STREAM]))
+    return np.concatenate([listed, family.sample_tasks(further, generator)])
 
 
 class ContextDraw(NamedTuple):
