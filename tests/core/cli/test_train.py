@@ -19,6 +19,7 @@ from meta_rl_core.pearl.plans import EvaluationConfig
 TINY = (
     *("--set", "updates_per_iteration=2", "--set", "meta_batch=2", "--set", "batch_size=4"),
     *("--set", "evaluation={tasks: 2, episodes: 3, exploration_episodes: 1}"),
+    *("--set", "distillation_updates=0"),
 )
 
 

@@ -205,7 +205,9 @@ def test_the_published_mathematics_learns_to_stand_on_goals_it_is_not_told(tmp_p
 
 def test_the_fast_preset_adapts_on_the_point_robot(tmp_path: Path) -> None:
     evaluation = EvaluationConfig(4, 20, 3, 1)
-    config = make_config("point-robot", "fast", iterations=4, evaluation=evaluation)
+    config = make_config(
+        "point-robot", "fast", iterations=4, evaluation=evaluation, distillation_updates=1500
+    )
     Trainer(load_family("point-robot"), config, tmp_path).run()
     last = rows(tmp_path)[-1]
     # Going to the centre, the best that can be done without knowing the goal, scores -14.4.
