@@ -87,6 +87,7 @@ def _episode_scores(result: EvaluationResult, episode: int) -> dict[str, float]:
         **_spread("sparse_return", result.sparse_returns[:, episode]),
         **_spread("final_error", result.final_error[:, episode]),
         "return_cvar5": conditional_value_at_risk(result.returns[:, episode]),
+        "sparse_return_cvar5": conditional_value_at_risk(result.sparse_returns[:, episode]),
     }
 
 

@@ -177,6 +177,9 @@ def test_the_report_states_first_and_adapted_scores_and_how_to_repeat_them(tmp_p
     assert report["success_rate_first"] == report["success_rate_adapted"] == 0.5
     assert report["return_adapted_mean"] == pytest.approx(-0.6)
     assert report["return_adapted_cvar5"] == pytest.approx(-0.9)
+    last = report["per_episode"][-1]
+    assert last["return_cvar5"] == pytest.approx(-0.9)
+    assert last["sparse_return_cvar5"] == min(row[-1] for row in report["per_task"]["sparse_return"])
     assert (report["tasks"], report["episodes"], report["env_steps"], report["seed"]) == (2, 3, 18, 5)
     assert (report["family"], report["bundle_hash"]) == ("line", bundle.hash)
     assert len(report["per_episode"]) == 3
