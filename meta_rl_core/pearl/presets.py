@@ -107,6 +107,8 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
             "relabelled_tasks": 2000,
             "distillation_updates": 40_000,
             "distillation_kl_weight": 1e-5,
+            # A path with two bends tells a goal from its distances; a straight one leaves two.
+            "hypotheses_per_episode": 3,
             "iterations": 30,
             "evaluation": EvaluationConfig(every_iterations=5, tasks=20, episodes=3, exploration_episodes=1),
         },

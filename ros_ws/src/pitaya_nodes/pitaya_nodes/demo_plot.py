@@ -118,10 +118,13 @@ def _draw_belief(axis: Any, trace: Trace) -> None:
     _mark_episodes(axis, trace)
     axis.set_title("belief about the task: mean ± std of z", fontsize=11, color=_INK, loc="left")
     axis.set_xlabel("transitions observed", color=_INK)
-    low, high = axis.get_ylim()
-    axis.set_ylim(low - 0.14 * (high - low), high)  # room for the legend
-    axis.set_ylabel("z", color=_INK)
-    axis.legend(frameon=False, fontsize=9, loc="lower right", ncols=min(5, trace.belief_mean.shape[1]))
+    dimensions = trace.belief_mean.shape[1]
+    if dimensions <= len(_LATENT):
+        low, high = axis.get_ylim()
+        axis.set_ylim(low - 0.14 * (high - low), high)  # room for the legend
+        axis.legend(frameon=False, fontsize=9, loc="lower right", ncols=min(5, dimensions))
+    # More names than colours would tell nobody which line is which.
+    axis.set_ylabel("z" if dimensions <= len(_LATENT) else f"z, {dimensions} dimensions", color=_INK)
     _tidy(axis)
 
 
