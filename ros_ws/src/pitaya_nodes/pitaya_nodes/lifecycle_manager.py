@@ -20,6 +20,7 @@ from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile
 
 from pitaya_nodes.errors import BringUpError, SecurityError
+from pitaya_nodes.managed_node import shut_down
 from pitaya_nodes.parameters import Setting, declare_settings
 from pitaya_nodes.patient_call import RESEND_S, call_until_answered
 from pitaya_nodes.security import check_security
@@ -131,7 +132,7 @@ def main() -> int:
         if manager is not None:
             with contextlib.suppress(KeyboardInterrupt):
                 manager.destroy_node()
-        rclpy.try_shutdown()
+        shut_down()
     return 0
 
 

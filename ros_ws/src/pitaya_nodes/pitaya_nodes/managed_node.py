@@ -17,7 +17,7 @@ from rclpy.executors import ExternalShutdownException
 from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.node import Node
-from rclpy.signals import SignalHandlerOptions
+from rclpy.signals import SignalHandlerOptions, uninstall_signal_handlers
 
 from meta_rl_core.errors import PitayaError
 from pitaya_nodes.diagnostics import Diagnostics
@@ -194,9 +194,11 @@ def run(make_node: Callable[[], Node], args: list[str] | None = None) -> int:
         return 2
     rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.ALL)
     node: Node | None = None
+    executor: DirectExecutor | None = None
     try:
         node = make_node()
-        _spin(node)
+        executor = DirectExecutor()
+        _spin(node, executor)
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
     except (InvalidParameterValueException, PitayaError) as error:
@@ -206,8 +208,19 @@ def run(make_node: Callable[[], Node], args: list[str] | None = None) -> int:
         _ignore_interrupts()
         if node is not None:
             node.destroy_node()
-        rclpy.try_shutdown()
+        shut_down()
+        del executor
     return 0
+
+
+def shut_down() -> None:
+    """Ends rclpy and waits for the thread in which it handles signals; let go of executors only after that.
+
+    On a signal that thread wakes every executor through a guard condition, while Python raises KeyboardInterrupt in
+    the main thread: an executor that is gone by then is memory that is no more, and the process ends with SIGSEGV.
+    """
+    rclpy.try_shutdown()
+    uninstall_signal_handlers()
 
 
 def _ignore_interrupts() -> None:
@@ -220,8 +233,7 @@ def _ignore_interrupts() -> None:
             signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _spin(node: Node) -> None:
-    executor = DirectExecutor()
+def _spin(node: Node, executor: DirectExecutor) -> None:
     executor.add_node(node)
     while True:
         try:
