@@ -85,12 +85,14 @@ def sleep_on(processor: int) -> list[Stall]:
     os.sched_setaffinity(0, {processor})
     stalls = []
     print("asleep", flush=True)
+    due_s = time.monotonic() + STEP_S
     while not ended:
-        due_s = time.monotonic() + STEP_S
         time.sleep(STEP_S)
         woke_s = time.monotonic()
         if woke_s - due_s > STALL_S:
             stalls.append(Stall(due_s, woke_s, processor))
+        # From the last look at the clock on, or a stall between two looks would go unnoticed.
+        due_s = woke_s + STEP_S
     return stalls
 
 
