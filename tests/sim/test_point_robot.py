@@ -39,6 +39,14 @@ def test_greedy_return_on_point_robot_is_the_published_minus_4_6() -> None:
     assert dense == pytest.approx(-4.6, abs=0.1)
 
 
+def test_greedy_return_on_any_goal_of_the_square_is_minus_5_2() -> None:
+    # The listed held-out goals lie nearer to the middle than most. Standard error about 0.05.
+    family = PointRobotFamily()
+    goals = family.sample_tasks(8000, np.random.Generator(np.random.PCG64(0)))
+    dense, _ = greedy_returns(family, goals, np.arange(8000))
+    assert dense == pytest.approx(-5.2, abs=0.15)
+
+
 def test_greedy_returns_on_sparse_point_robot_are_the_published_13_4_and_minus_3_9() -> None:
     family = SparsePointRobotFamily()
     dense, sparse = greedy_returns(family, family.heldout_tasks(20, 0), np.arange(20))
