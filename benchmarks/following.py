@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """How often the gate takes a simulated hand that works for one that does not follow, and how soon one that does not.
 
-`python -m benchmarks.following [--policy policies/dclaw-turn] [--repeats 64] [--acknowledged] [--json F]` lets 64 hands
-act on the policy for 4 s, again and again. In every fourth repeat commands get lost from some step on; an alarm before
-is false.
+`python -m benchmarks.following [--policy policies/dclaw-turn] [--repeats 64] [--json F]` lets 64 hands act on the policy
+for 4 s, again and again. In every fourth repeat commands get lost from some step on; an alarm before is false.
 """
 
 from __future__ import annotations
@@ -52,7 +51,7 @@ class Cable:
         return self._control(self._arrived)
 
 
-def alarms(policy: Path, repeat: int, lost_from: int, *, acknowledged: bool = False) -> NDArray[np.int64]:
+def alarms(policy: Path, repeat: int, lost_from: int) -> NDArray[np.int64]:
     """Step at which each hand was first taken for one that does not follow, STEPS if never; shape (HANDS,)."""
     bundle = load_bundle(policy)
     family = load_family(bundle.manifest.family)
@@ -61,7 +60,7 @@ def alarms(policy: Path, repeat: int, lost_from: int, *, acknowledged: bool = Fa
     cable = Cable(worlds)
     seen = worlds.reset(family.heldout_tasks(HANDS, 20 + repeat), np.arange(HANDS) + 1000 * repeat)
     adapters = [Adapter(bundle, seed) for seed in range(HANDS)]
-    watches = [Following(STALL_RAD, acknowledged=acknowledged) for _ in range(HANDS)]
+    watches = [Following(STALL_RAD) for _ in range(HANDS)]
     first = np.full(HANDS, STEPS)
     for adapter in adapters:
         adapter.begin_episode()
@@ -78,12 +77,12 @@ def alarms(policy: Path, repeat: int, lost_from: int, *, acknowledged: bool = Fa
     return first
 
 
-def measure(policy: Path, repeats: int, *, acknowledged: bool) -> dict[str, Any]:
+def measure(policy: Path, repeats: int) -> dict[str, Any]:
     """The fields of the report."""
     false, steps, noticed = 0, 0, Counter[str]()
     for repeat in range(repeats):
         lost_from = STEPS if repeat % LOSS_EVERY else FIRST_LOSS + repeat % (STEPS - FIRST_LOSS - LOST_STEPS)
-        first = alarms(policy, repeat, lost_from, acknowledged=acknowledged)
+        first = alarms(policy, repeat, lost_from)
         # The state of the step in which the first command is lost is still that of a hand that works.
         early = first <= lost_from if lost_from < STEPS else first < STEPS
         false += int(early.sum())
@@ -94,7 +93,6 @@ def measure(policy: Path, repeats: int, *, acknowledged: bool) -> dict[str, Any]
     lost = sum(noticed.values())
     return {
         "policy": policy.name,
-        "acknowledged": acknowledged,
         "simulated_hours": round(hours, 2),
         "false_alarms": false,
         "false_alarms_per_hour": round(false / hours, 1),
@@ -109,12 +107,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.following", description=__doc__)
     parser.add_argument("--policy", type=Path, default=Path("policies/dclaw-turn"))
     parser.add_argument("--repeats", type=int, default=64)
-    parser.add_argument(
-        "--acknowledged", action="store_true", help="judge a hand that tells which commands it carries out"
-    )
     parser.add_argument("--json", type=Path)
     options = parser.parse_args(arguments)
-    write_report(options.json, measure(options.policy, options.repeats, acknowledged=options.acknowledged))
+    write_report(options.json, measure(options.policy, options.repeats))
     return 0
 
 

@@ -84,9 +84,12 @@ def sleep_on(processor: int) -> list[Stall]:
     signal.signal(signal.SIGTERM, lambda number, _: ended.append(number))
     os.sched_setaffinity(0, {processor})
     stalls = []
-    print("asleep", flush=True)
+    # Before the word, or a stall that begins while the reader of the word takes this processor would go unnoticed.
     due_s = time.monotonic() + STEP_S
-    while not ended:
+    print("asleep", flush=True)
+    finished = False
+    while not finished:
+        finished = bool(ended)  # then one look more, for a stall that began since the last
         time.sleep(STEP_S)
         woke_s = time.monotonic()
         if woke_s - due_s > STALL_S:

@@ -105,6 +105,6 @@ def test_a_sleeper_runs_on_every_processor_and_notices_that_it_was_stopped() -> 
         for pid in children:
             os.kill(pid, signal.SIGCONT)
         time.sleep(0.05)
-    assert {stall.processor for stall in sleepers.stalls} == os.sched_getaffinity(0)
+    long = {stall.processor for stall in sleepers.stalls if stall.woke_s - stall.due_s > 0.25}
+    assert long == os.sched_getaffinity(0)
     assert sleepers.overlapping(begin_s + 0.1, end_s)
-    assert sleepers.longer_than(0.25) == len(os.sched_getaffinity(0))

@@ -29,9 +29,9 @@ def run(gain: float, way_rad: float, steps: int, *, leftover_rad: float = 0.0) -
     [
         (0.0, 0.2, 3, True),
         (0.0, 0.2, 2, False),  # two commands are not three
-        (0.019, 0.2, 3, True),
-        (0.021, 0.2, 3, False),  # less than 2 % of the way is nowhere
-        (-1.0, 0.2, 3, True),  # the wrong way
+        (0.119, 0.2, 3, True),
+        (0.121, 0.2, 3, False),  # less than 12 % of the way is nowhere
+        (-1.0, 0.2, 3, False),  # the wrong way: that is told by its distance from the command
         (0.0, 0.099, 3, False),  # hardly sent anywhere
         (0.0, 0.101, 3, True),
         (0.7, 0.2, 10, False),
@@ -44,7 +44,47 @@ def test_three_commands_that_lead_nowhere_are_noticed(
 
 
 def test_motion_that_is_left_over_from_before_does_not_pass_for_following() -> None:
-    assert run(0.0, 0.2, 3, leftover_rad=0.1).ignored
+    assert run(0.0, 0.2, 3, leftover_rad=0.02).ignored
+
+
+def swing(lost_from: int, steps: int, way_rad: float = 0.2) -> list[bool]:
+    """A joint sent forth for two commands and back for two; it makes half of the way that is left to the last command
+    that reaches it. Whether it seems ignored after each.
+    """
+    following, position, arrived, seen = Following(STALL_RAD), np.zeros(1), np.zeros(1), []
+    for step in range(steps):
+        following.error_rad(position)
+        seen.append(following.ignored)
+        command = position + way_rad * (1.0 if step % 4 < 2 else -1.0)
+        following.sent(command)
+        arrived = command if step < lost_from else arrived
+        position = position + 0.5 * (arrived - position)
+    return seen
+
+
+def test_a_joint_that_still_goes_where_the_last_command_that_reached_it_sent_it_is_told_from_one_that_follows() -> None:
+    assert not any(swing(lost_from=20, steps=20))
+    # Command 10 is the first that is lost; 0.05, 0.025 and 0.0125 rad of the way to command 9 are made meanwhile.
+    seen = swing(lost_from=10, steps=14)
+    assert seen.index(True) == 13
+
+
+def test_commands_that_ask_for_no_more_than_the_last_one_that_arrived_tell_nothing_until_they_do() -> None:
+    following = Following(STALL_RAD)
+    for command_rad in [0.1, 0.1, 0.1, 0.1, 0.1, 0.1]:
+        following.error_rad(np.zeros(1))
+        following.sent(np.array([command_rad]))
+    # A robot that never got one of them has had six chances to; asked for is 0.1 rad of each.
+    assert following.response == 0.0
+    following.begin()
+    following.error_rad(np.zeros(1))
+    following.sent(np.array([0.15]))
+    for _ in range(6):
+        # The first one arrived and led to 0.14 rad; all others ask for 0.01 rad beyond it.
+        following.error_rad(np.array([0.14]))
+        following.sent(np.array([0.16]))
+    following.error_rad(np.array([0.14]))
+    assert following.response is None
 
 
 def test_one_joint_that_is_read_wrong_once_does_not_make_eight_others_look_still() -> None:
@@ -54,8 +94,7 @@ def test_one_joint_that_is_read_wrong_once_does_not_make_eight_others_look_still
         following.error_rad(read)
         following.sent(read + 0.2)
         position = position + 0.1
-        # The wrong joint counts as far as it was sent, once forwards and once back; the others make half their way.
-        assert following.progress is None or following.progress >= (8 * 0.5 * 4 - 1 + 3 * 0.5) / (9 * 4) - 0.1
+        assert following.response is None or 0.3 < following.response <= 1.0
     assert not following.ignored
 
 
