@@ -187,6 +187,21 @@ class TaskFamily(ABC):
             f"observations of {self.spec.name!r} tell nothing of the task: there is no goal to replace"
         )
 
+    def potential(self, observation: Array, tasks: Array) -> Array:
+        """What a body earns in one step by staying where it is, shape (...); for shaped rewards (`potential_weight`).
+
+        Any function of observation and task leaves the best policy the best one; this one spares critics most.
+
+        Args:
+            observation: Shape (..., O).
+            tasks: Task parameters, shape (..., K), broadcast against the observations.
+
+        Raises:
+            ContractError: If the family knows none.
+        """
+        del observation, tasks
+        raise ContractError(f"{self.spec.name!r} has no potential to shape rewards with; set potential_weight=0")
+
     def task_features(self, tasks: Array) -> Array:
         """Task parameters as a network should see them, shape (n, F): near tasks near each other, values about one.
 

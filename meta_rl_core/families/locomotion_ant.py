@@ -57,6 +57,14 @@ class AntGoalReward(LocomotionReward):
         return Verdict(reward, distance, np.asarray(distance < GOAL_RADIUS_M))
 
 
+def nearness(observation: Array, tasks: Array) -> Array:
+    """What an ant earns in a step by resting where it is, contacts aside: -(|x - goal x| + |y - goal y|) [m], shape (...).
+
+    Its observation begins with the torso's place.
+    """
+    return -np.abs(observation[..., :2] - tasks).sum(axis=-1)
+
+
 def sample_goals(generator: np.random.Generator, count: int) -> Array:
     """Goals uniform in a disc of radius 3 m around the start [m], shape (count, 2)."""
     angle = generator.uniform(0.0, 2.0 * np.pi, size=count)

@@ -88,6 +88,8 @@ class PearlConfig:
     relabelled_tasks: int = 0
     """Tasks drawn afresh from the family when the run begins, to which transitions are relabelled beside the training
     tasks; they are never visited, so they cost no environment step (needs relabelling)."""
+    potential_weight: float = 0.0
+    """Weight of the family's potential in the rewards of RL batches, which leaves the best policy as it is."""
     reward_prediction_weight: float = 0.0
     """Weight of an auxiliary head that predicts the reward from (s, a, s', z); shapes z directly."""
     transition_prediction_weight: float = 0.0
@@ -196,6 +198,7 @@ class PearlConfig:
             "reward_prediction_weight",
             "transition_prediction_weight",
             "goal_relabel_share",
+            "potential_weight",
         ):
             if not getattr(self, name) >= 0.0:
                 raise InvalidValueError(f"{name} must not be negative, got {getattr(self, name)}")

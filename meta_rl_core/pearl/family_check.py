@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meta_rl_core.errors import ContractError
+from meta_rl_core.pearl.config import PearlConfig
 from meta_rl_core.tasks import Array, TaskFamily
 
 STEPS = 3
@@ -40,6 +41,27 @@ def check_family(family: TaskFamily) -> None:
         judged = family.reward_model.judge(result.signals, actions, tasks)
         for name in ("reward", "sparse_reward", "error", "success"):
             _expect(family, f"{name} of judge()", getattr(judged, name), (2,))
+
+
+def check_settings(family: TaskFamily, config: PearlConfig) -> None:
+    """Whether a family can be trained with these settings at all.
+
+    Raises:
+        ContractError: If not; says what to set instead.
+    """
+    spec = family.spec
+    if config.control == "oracle" and config.latent_dim != len(spec.task_names):
+        raise ContractError(
+            f"an oracle is told the {len(spec.task_names)} task parameters of {spec.name!r} in place "
+            f"of z, so latent_dim must be {len(spec.task_names)}, got {config.latent_dim}"
+        )
+    if config.relabel and family.changes_dynamics:
+        raise ContractError(
+            f"tasks of {spec.name!r} change the dynamics, so a transition of one is not a transition of "
+            "another; use --set relabel=false or --preset paper"
+        )
+    if config.potential_weight:
+        _expect(family, "potential()", family.potential(np.zeros((1, spec.observation_dim)), _two_tasks(family)), (2,))
 
 
 def _two_tasks(family: TaskFamily) -> Array:

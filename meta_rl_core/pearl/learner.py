@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from meta_rl_core.errors import ContractError
 from meta_rl_core.networks.critic import polyak_update
 from meta_rl_core.networks.input_scale import RunningMoments, set_scales
 from meta_rl_core.pearl.agent import Agent
@@ -17,12 +16,14 @@ from meta_rl_core.pearl.batch import Batch
 from meta_rl_core.pearl.config import PearlConfig
 from meta_rl_core.pearl.device import checked_device
 from meta_rl_core.pearl.episodes import Episodes
+from meta_rl_core.pearl.family_check import check_settings
 from meta_rl_core.pearl.goals import relabel_goals
 from meta_rl_core.pearl.quota import Quota
 from meta_rl_core.pearl.replay import TaskReplay
 from meta_rl_core.pearl.rollout import Explorer
 from meta_rl_core.pearl.sac_v1 import SacV1Update
 from meta_rl_core.pearl.sac_v2 import SacV2Update
+from meta_rl_core.pearl.shaping import shape_rewards
 from meta_rl_core.pearl.static_update import GraphedUpdate, StaticUpdate, make_capturable, set_learning_rate
 from meta_rl_core.pearl.visits import ContextDraw, RelabelledReplay, known_tasks
 from meta_rl_core.tasks import Array, TaskFamily
@@ -48,11 +49,7 @@ class Learner:
         self.device = checked_device(device)
         self.family = family
         self.config = config
-        if config.control == "oracle" and config.latent_dim != len(family.spec.task_names):
-            raise ContractError(
-                f"an oracle is told the {len(family.spec.task_names)} task parameters of {family.spec.name!r} in place "
-                f"of z, so latent_dim must be {len(family.spec.task_names)}, got {config.latent_dim}"
-            )
+        check_settings(family, config)
         self.generator = np.random.Generator(np.random.PCG64(config.seed))
         self.torch_generator = torch.Generator().manual_seed(config.seed)
         self.visited = len(family.training_tasks())
@@ -74,11 +71,6 @@ class Learner:
         self.env_steps = 0
         self.updates = 0
         self.replay: TaskReplay | RelabelledReplay
-        if config.relabel and family.changes_dynamics:
-            raise ContractError(
-                f"tasks of {family.spec.name!r} change the dynamics, so a transition of one is not a transition of "
-                "another; use --set relabel=false or --preset paper"
-            )
         in_order = config.recurrent_encoder
         if config.relabel:
             self.replay = RelabelledReplay(
@@ -235,12 +227,12 @@ class Learner:
         """Transitions (T, B, ...) for `tasks` (T,) with their rewards, some under another goal where one is visible."""
         shape = (len(tasks), self.config.batch_size)
         if isinstance(self.replay, RelabelledReplay):
-            return self._transitions(self.replay.draw_rl(shape, self.generator), tasks)
-        transitions = self._transitions(self.replay.sample_rl(tasks, shape[1], self.generator), tasks)
-        share = self.config.goal_relabel_share
-        if share == 0.0:
-            return transitions
-        return relabel_goals(self.family, transitions, self.tasks[tasks], share, self.generator)
+            transitions = self._transitions(self.replay.draw_rl(shape, self.generator), tasks)
+        else:
+            transitions = self._transitions(self.replay.sample_rl(tasks, shape[1], self.generator), tasks)
+        if share := self.config.goal_relabel_share:
+            transitions = relabel_goals(self.family, transitions, self.tasks[tasks], share, self.generator)
+        return shape_rewards(self.family, transitions, self.tasks[tasks], self.config)
 
     def episode_starts(self, rows: torch.Tensor) -> torch.Tensor | None:
         """Where episodes begin in contexts of replay rows (T, C), the first row included; None if nobody asks."""

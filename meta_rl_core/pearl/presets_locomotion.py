@@ -104,7 +104,8 @@ FAST: dict[str, dict[str, Any]] = {
         "iterations": 300,
     },
     "ant-dir": {**_FAST_RUNNING, **_FEW_TASKS},
-    "ant-goal": _FAST_RUNNING,
+    # With 1 / (1 - discount), what is paid is what a step brings the ant nearer, and nothing for resting anywhere.
+    "ant-goal": {**_FAST_RUNNING, "potential_weight": 100.0, "reward_scale": 0.1},
     "humanoid-dir": {**_FAST_RUNNING, "reward_scale": 0.2},
     "walker-params": _FAST_PARAMS,
     "hopper-params": _FAST_PARAMS,

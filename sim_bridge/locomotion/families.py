@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -36,6 +38,7 @@ class LocomotionFamily(TaskFamily):
         period_s: float,
         *,
         changes_dynamics: bool = False,
+        potential: Callable[[Array, Array], Array] | None = None,
     ) -> None:
         """Puts the parts together; the family has its reward model's name."""
         self.spec = make_spec(reward.name, reward, observation_dim, period_s)
@@ -44,6 +47,7 @@ class LocomotionFamily(TaskFamily):
         self.changes_dynamics = changes_dynamics
         self._tasks = tasks
         self._worlds = worlds
+        self._potential = potential
 
     def training_tasks(self) -> Array:
         """The fixed training tasks, shape (n, K)."""
@@ -60,6 +64,14 @@ class LocomotionFamily(TaskFamily):
     def sample_tasks(self, count: int, generator: np.random.Generator) -> Array:
         """Fresh draws, shape (count, K)."""
         return self._tasks.sample(count, generator)
+
+    def potential(self, observation: Array, tasks: Array) -> Array:
+        """What resting where a body is would earn it in a step, shape (...).
+
+        Raises:
+            ContractError: If the family knows no such thing.
+        """
+        return super().potential(observation, tasks) if self._potential is None else self._potential(observation, tasks)
 
     def make_worlds(self, count: int, threads: int | None = None) -> LocomotionWorlds:
         """Worlds that step together on `threads` threads (default: one per CPU)."""
@@ -87,7 +99,8 @@ def make_ant_dir() -> LocomotionFamily:
 def make_ant_goal() -> LocomotionFamily:
     """Builds `ant-goal`: run to a hidden goal up to 3 m away."""
     tasks = locomotion_ant.goal_tasks()
-    return LocomotionFamily(locomotion_ant.AntGoalReward(), tasks, AntGoalWorlds, 113, 0.05)
+    reward = locomotion_ant.AntGoalReward()
+    return LocomotionFamily(reward, tasks, AntGoalWorlds, 113, 0.05, potential=locomotion_ant.nearness)
 
 
 def make_humanoid_dir() -> LocomotionFamily:
