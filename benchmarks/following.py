@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """How often the gate takes a simulated hand that works for one that does not follow, and how soon one that does not.
 
-`python -m benchmarks.following [--policy policies/dclaw-turn] [--repeats 64] [--json F]` lets 64 hands act on the policy
-for 4 s, again and again. In every fourth repeat commands get lost from some step on; an alarm before is false.
+`python -m benchmarks.following [--policy policies/dclaw-turn] [--repeats 64] [--json F]` lets 64 hands act on the
+policy for 4 s, again and again. In every fourth repeat commands get lost from some step on; an alarm before is false.
 """
 
 from __future__ import annotations

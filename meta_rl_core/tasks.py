@@ -200,7 +200,9 @@ class TaskFamily(ABC):
             ContractError: If the family knows none.
         """
         del observation, tasks
-        raise ContractError(f"{self.spec.name!r} has no potential to shape rewards with; set potential_weight=0")
+        raise ContractError(
+            f"{self.spec.name!r} has no potential to shape rewards with; set potential_weight=0"
+        )
 
     def task_features(self, tasks: Array) -> Array:
         """Task parameters as a network should see them, shape (n, F): near tasks near each other, values about one.

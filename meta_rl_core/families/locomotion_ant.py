@@ -58,9 +58,9 @@ class AntGoalReward(LocomotionReward):
 
 
 def nearness(observation: Array, tasks: Array) -> Array:
-    """What an ant earns in a step by resting where it is, contacts aside: -(|x - goal x| + |y - goal y|) [m], shape (...).
+    """What an ant earns in a step by resting where it is, contacts aside: -(|x - goal x| + |y - goal y|), shape (...).
 
-    Its observation begins with the torso's place.
+    Its observation begins with the torso's place [m].
     """
     return -np.abs(observation[..., :2] - tasks).sum(axis=-1)
 

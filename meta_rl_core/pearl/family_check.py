@@ -61,7 +61,8 @@ def check_settings(family: TaskFamily, config: PearlConfig) -> None:
             "another; use --set relabel=false or --preset paper"
         )
     if config.potential_weight:
-        _expect(family, "potential()", family.potential(np.zeros((1, spec.observation_dim)), _two_tasks(family)), (2,))
+        potential = family.potential(np.zeros((1, spec.observation_dim)), _two_tasks(family))
+        _expect(family, "potential()", potential, (2,))
 
 
 def _two_tasks(family: TaskFamily) -> Array:

@@ -2,8 +2,8 @@
 """Potential-based shaping: what RL batches are paid beside the reward, without changing which policy is best.
 
 A potential Phi(s, task) adds discount * Phi(s') - Phi(s) to the reward of a transition (Ng, Harada and Russell 1999).
-Critics then learn the value less Phi. Where Phi is what a body earns by staying where it is, nothing of that large part,
-which every policy has in common, must be learnt before what actions change shows.
+Critics then learn the value less Phi. Where Phi is what a body earns by staying where it is, nothing of that large
+part, which every policy has in common, must be learnt before what actions change shows.
 """
 
 from __future__ import annotations

@@ -74,7 +74,7 @@ class Following:
         self._targets = np.concatenate([known, former[None]])
         left, way = self._targets - before, command - before
         low, high, most = np.minimum(left, 0.0), np.maximum(left, 0.0), np.abs(way)
-        # No more than its own way counts for or against a joint, so that one wrong reading does not outweigh all others.
+        # No more than its own way counts for or against a joint, or one wrong reading would outweigh all others.
         moved = between(measured - before, -most, most)
         self._made = np.append(self._made[rows], 0.0) + ((moved - between(moved, low, high)) ** 2).sum(axis=1)
         self._asked = np.append(self._asked[rows], 0.0) + ((way - between(way, low, high)) ** 2).sum(axis=1)

@@ -71,7 +71,9 @@ class LocomotionFamily(TaskFamily):
         Raises:
             ContractError: If the family knows no such thing.
         """
-        return super().potential(observation, tasks) if self._potential is None else self._potential(observation, tasks)
+        if self._potential is None:
+            return super().potential(observation, tasks)
+        return self._potential(observation, tasks)
 
     def make_worlds(self, count: int, threads: int | None = None) -> LocomotionWorlds:
         """Worlds that step together on `threads` threads (default: one per CPU)."""

@@ -7,6 +7,7 @@ import mujoco
 import numpy as np
 import pytest
 
+from meta_rl_core.errors import ContractError
 from meta_rl_core.families.locomotion_ant import AntDirectionReward, AntGoalReward
 from meta_rl_core.families.locomotion_humanoid import HumanoidDirectionReward
 from sim_bridge.locomotion.families import make_ant_dir, make_ant_goal, make_humanoid_dir
@@ -139,3 +140,16 @@ def test_the_humanoids_velocity_is_that_of_its_centre_of_mass() -> None:
     before = centre()
     step = worlds.step(np.full((1, 17), 0.7))
     np.testing.assert_allclose(step.signals[0, :2], (centre() - before) / 0.015, atol=1e-9)
+
+
+def test_the_potential_of_ant_goal_is_the_reward_of_resting_where_the_ant_is() -> None:
+    family = make_ant_goal()
+    tasks = family.heldout_tasks(3, 5)
+    worlds = family.make_worlds(3)
+    worlds.reset(tasks, np.arange(3))
+    seen = worlds.step(np.zeros((3, 8)))
+    judged = family.reward_model.judge(seen.signals, np.zeros((3, 8)), tasks).reward
+    resting = family.potential(seen.observation, tasks)
+    np.testing.assert_allclose(resting, judged + 0.5e-3 * seen.signals[:, 2], atol=1e-6)
+    with pytest.raises(ContractError, match="'ant-dir' has no potential"):
+        make_ant_dir().potential(np.zeros((1, 27)), np.zeros((1, 1)))

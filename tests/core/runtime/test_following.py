@@ -47,22 +47,23 @@ def test_motion_that_is_left_over_from_before_does_not_pass_for_following() -> N
     assert run(0.0, 0.2, 3, leftover_rad=0.02).ignored
 
 
-def swing(lost_from: int, steps: int, way_rad: float = 0.2) -> list[bool]:
-    """A joint sent forth for two commands and back for two; it makes half of the way that is left to the last command
-    that reaches it. Whether it seems ignored after each.
+def swing(lost_from: int, steps: int) -> list[bool]:
+    """Whether a joint, sent forth for two commands and back for two, seems ignored after each.
+
+    It makes half of the way that is left to the last command that reaches it.
     """
     following, position, arrived, seen = Following(STALL_RAD), np.zeros(1), np.zeros(1), []
     for step in range(steps):
         following.error_rad(position)
         seen.append(following.ignored)
-        command = position + way_rad * (1.0 if step % 4 < 2 else -1.0)
+        command = position + 0.2 * (1.0 if step % 4 < 2 else -1.0)
         following.sent(command)
         arrived = command if step < lost_from else arrived
         position = position + 0.5 * (arrived - position)
     return seen
 
 
-def test_a_joint_that_still_goes_where_the_last_command_that_reached_it_sent_it_is_told_from_one_that_follows() -> None:
+def test_a_joint_on_its_way_to_the_last_command_that_reached_it_is_told_from_one_that_follows() -> None:
     assert not any(swing(lost_from=20, steps=20))
     # Command 10 is the first that is lost; 0.05, 0.025 and 0.0125 rad of the way to command 9 are made meanwhile.
     seen = swing(lost_from=10, steps=14)
