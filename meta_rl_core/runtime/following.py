@@ -39,7 +39,9 @@ class Following:
         self._from: Array | None = None
         self._command: Array | None = None
         self._former: Array | None = None
-        self._targets = self._made = self._asked = np.zeros(0)
+        self._targets: Array
+        self._made: Array
+        self._asked: Array
         self.begin()
 
     def begin(self) -> None:

@@ -91,7 +91,7 @@ def test_batches_are_shaped_and_contexts_are_not(relabel: bool) -> None:
 
 
 def test_a_family_without_a_potential_is_refused_before_a_run_begins() -> None:
-    with pytest.raises(ContractError, match="'line' has no potential .* set potential_weight=0"):
+    with pytest.raises(ContractError, match=r"'line' has no potential .* set potential_weight=0"):
         Learner(LineFamily(), config(potential_weight=1.0))
     with pytest.raises(InvalidValueError, match="potential_weight must not be negative, got -1"):
         config(potential_weight=-1.0)
