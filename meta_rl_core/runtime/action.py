@@ -107,6 +107,24 @@ class JointPositionAction:
             return command
         return between(command, measured - self.max_step, measured + self.max_step)
 
+    def encode(self, command: Array, measured_position: Array) -> Array:
+        """The action, clipped to [-1, 1], that asks for a command, shape (..., A).
+
+        Args:
+            command: Position command of `joints` [rad], shape (..., A).
+            measured_position: Present positions of `joints` [rad], shape (..., A).
+
+        Raises:
+            InvalidValueError: If a length differs from the number of joints.
+            NonFiniteError: If a command or position is NaN or infinite.
+        """
+        wanted, measured = (
+            self._checked("command", command),
+            self._checked("measured position", measured_position),
+        )
+        origin = measured if self.mode == "displacement" else self.center
+        return between((wanted - origin) / self.half_range, -1.0, 1.0)
+
     def _checked(self, what: str, values: Array) -> Array:
         numbers = np.asarray(values, dtype=np.float64)
         if numbers.ndim == 0 or numbers.shape[-1] != len(self.joints):

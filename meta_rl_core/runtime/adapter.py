@@ -15,6 +15,7 @@ from meta_rl_core.runtime.adapter_state import AdapterState, read_state, state_t
 from meta_rl_core.runtime.context import Transition, context_row
 from meta_rl_core.runtime.hypotheses import along_a_path, covering_hypotheses
 from meta_rl_core.runtime.inference import deterministic_action, gaussian_factor
+from meta_rl_core.runtime.safety_filter import authority
 from meta_rl_core.runtime.vectors import all_finite
 
 if TYPE_CHECKING:
@@ -46,6 +47,8 @@ class Adapter:
         exploration_episodes: int = 2,
         exploration: Exploration | None = None,
         hypotheses_per_episode: int | None = None,
+        *,
+        least_authority: float = 1.0,
     ) -> None:
         """Starts with the prior belief and no episode.
 
@@ -56,8 +59,8 @@ class Adapter:
             exploration_episodes: How many episodes come before the belief is acted on.
             exploration: What those act on: `prior` samples N(0, I), as in the paper; `cover` tries hypotheses that
                 together cover the training tasks. By default `cover` where the bundle holds hypotheses.
-
             hypotheses_per_episode: How many of those one exploring episode tries; as the bundle says by default.
+            least_authority: Share of each step that may be used under the prior, in (0, 1]; see `authority`.
 
         Raises:
             InvalidValueError: If an option is out of range, or the bundle has no hypotheses to cover with.
@@ -69,6 +72,7 @@ class Adapter:
                 f"exploration_episodes must lie in [0, {MOST_EPISODES}], got {exploration_episodes}"
             )
         self.bundle = bundle
+        self.least_authority = least_authority
         self.sampling: Sampling = sampling
         self.exploration_episodes = exploration_episodes
         self._manifest = bundle.manifest
@@ -84,6 +88,11 @@ class Adapter:
     def belief(self) -> TaskBelief:
         """What is known about the task."""
         return self._belief
+
+    @property
+    def authority(self) -> float:
+        """Share of the allowed step that the policy may use by what is known now; grows as the belief narrows."""
+        return 1.0 if self.least_authority == 1.0 else authority(self._belief.std, self.least_authority)
 
     @property
     def z(self) -> Array:

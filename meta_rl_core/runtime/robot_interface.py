@@ -99,6 +99,23 @@ class RobotInterface:
         """Command of `action.joints` [rad], shape (..., A), from positions of `joint_names` (..., J)."""
         return self.action.decode(action, np.asarray(position, dtype=np.float64)[..., self._commanded])
 
+    def lessen(self, action: Array, position: Array, share: float) -> Array:
+        """The action that goes `share` of the way on which `action` sends the joints, shape (..., A).
+
+        The lessened action is what is acted on and learnt from; it asks for what any policy might have asked for. A
+        joint outside its box goes back as fast as it may all the same.
+
+        Args:
+            action: Normalised action, shape (..., A).
+            position: Positions of `joint_names` [rad], shape (..., J).
+            share: In (0, 1]; 1 gives the action itself.
+        """
+        if share == 1.0:
+            return action
+        measured = np.asarray(position, dtype=np.float64)[..., self._commanded]
+        way = self.action.decode(action, measured) - measured
+        return self.action.encode(measured + share * way, measured)
+
     @cached_property
     def _assembly(self) -> Assembly:
         return Assembly(self.observation_terms, self.joint_names)

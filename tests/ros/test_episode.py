@@ -28,9 +28,9 @@ def loaded(bundle: Path) -> Bundle:
 class Run:
     """An episode of three steps, one state every 100 ms from 1 s on."""
 
-    def __init__(self, loaded: Bundle, steps: int = 3) -> None:
+    def __init__(self, loaded: Bundle, steps: int = 3, least_authority: float = 1.0) -> None:
         self.robot = loaded.robot
-        self.adapter = Adapter(loaded, seed=1)
+        self.adapter = Adapter(loaded, seed=1, least_authority=least_authority)
         self.pairing = TransitionPairing(AdmissionRules(self.robot.period_s))
         self.beliefs: list[int] = []
         self.episode = Episode(self.robot, self.adapter, self.pairing, 0, steps, 1000 * MS, self._note_belief)
@@ -205,3 +205,33 @@ def test_another_goal_shows_in_the_next_observation_and_the_step_that_runs_does_
     np.testing.assert_allclose([row[-2:] for row in seen], [[np.cos(w), np.sin(w)] for w in ways], atol=1e-12)
     run.episode.close()
     assert (run.pairing.accepted, run.pairing.rejected) == (2, 1)
+
+
+def test_a_policy_that_does_not_know_its_task_goes_a_share_of_the_way_and_learns_from_what_it_did(
+    loaded: Bundle,
+) -> None:
+    free, careful = Run(loaded), Run(loaded, least_authority=0.25)
+    learnt: list[np.ndarray] = []
+    observe = careful.adapter.observe
+
+    def spy(transition):  # type: ignore[no-untyped-def]
+        learnt.append(transition.action)
+        return observe(transition)
+
+    careful.adapter.observe = spy  # type: ignore[method-assign]
+    measured = np.full(9, 0.1)
+    whole, part = free.answer(0), careful.answer(0)
+    assert isinstance(whole, np.ndarray)
+    assert isinstance(part, np.ndarray)
+    np.testing.assert_allclose(part - measured, 0.25 * (whole - measured), atol=1e-12)
+    for run, command in ((free, whole), (careful, part)):
+        run.episode.executed(1000 * MS, command)
+        run.answer(1)
+        run.episode.score(1100 * MS, score(1.0))
+        run.episode.absorb()
+        assert run.beliefs == [1]
+    np.testing.assert_allclose(careful.robot.action.decode(learnt[0], measured), part, atol=1e-12)
+    known = 1.0 - float(careful.adapter.belief.std.mean())
+    assert 0.0 < known < 1.0
+    assert careful.adapter.authority == pytest.approx(0.25 + 0.75 * known)
+    assert free.adapter.authority == 1.0

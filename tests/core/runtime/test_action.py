@@ -113,3 +113,18 @@ def test_an_action_survives_the_way_through_json(max_step: list[float] | None) -
     again = JointPositionAction.from_fields(Fields(json.loads(json.dumps(action.to_dict())), "action"))
     assert again == action and hash(again) == hash(action)
     assert again != make_action(mode="displacement")
+
+
+@pytest.mark.parametrize("mode", ["absolute", "displacement"])
+def test_the_action_that_asks_for_a_command_gives_that_command(mode: str) -> None:
+    action = make_action(mode=mode, max_step=[0.2, 0.3])
+    generator = np.random.default_rng(0)
+    for _ in range(100):
+        measured = generator.uniform(action.low, action.high)
+        command = action.decode(generator.uniform(-1.0, 1.0, size=2), measured)
+        again = action.decode(action.encode(command, measured), measured)
+        np.testing.assert_allclose(again, command, atol=1e-12)
+    # What no action asks for is the action that comes nearest.
+    np.testing.assert_array_equal(np.abs(action.encode(np.array([1e9, -1e9]), measured)), 1.0)
+    with pytest.raises(NonFiniteError, match="command must be finite"):
+        action.encode(np.array([np.nan, 0.0]), measured)

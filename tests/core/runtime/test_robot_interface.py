@@ -37,6 +37,16 @@ def test_sizes_and_joints_follow_from_the_terms_and_the_action() -> None:
     assert interface.needs_velocity
 
 
+def test_a_lessened_action_goes_its_share_of_the_way() -> None:
+    interface = make_interface()
+    position, action = np.array([-0.3, 9.0, 0.1]), np.array([1.0, 0.4])
+    # Joint a at 0.1 is sent to 0.5, joint b at -0.3 to 0.2; a quarter of the way is 0.2 and -0.175.
+    lessened = interface.lessen(action, position, 0.25)
+    np.testing.assert_allclose(interface.command(lessened, position), [0.2, -0.175], atol=1e-12)
+    np.testing.assert_allclose(lessened, [0.4, -0.35], atol=1e-12)
+    assert interface.lessen(action, position, 1.0) is action
+
+
 def test_observing_and_commanding_use_the_same_joint_order() -> None:
     interface = make_interface()
     position = np.array([0.2, 0.0, -0.1])  # b, valve, a

@@ -76,7 +76,13 @@ def read_goal(request: Any, horizon: int) -> AdaptGoal:
 
 def adapter_for(goal: AdaptGoal, bundle: Bundle, former: Adapter) -> Adapter:
     """The adapter that runs a goal: draws from the goal's seed, evidence kept unless it asks for a reset."""
-    fresh = Adapter(bundle, goal.seed, goal.sampling, goal.exploration_episodes)
+    fresh = Adapter(
+        bundle,
+        goal.seed,
+        goal.sampling,
+        goal.exploration_episodes,
+        least_authority=former.least_authority,
+    )
     if not goal.reset_belief:
         kept, begun = former.save(), fresh.save()
         fresh.restore({**kept, "generator": begun["generator"], "episodes_begun": 0, "z": None})

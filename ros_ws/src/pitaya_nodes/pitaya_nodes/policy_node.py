@@ -68,7 +68,7 @@ class PolicyNode(ManagedNode):
         self.robot = self.bundle.robot
         first = self.value("goal_position")
         self.target = ToldGoal(self, self.robot.goal_joints, first, self._on_target)
-        self.adapter = Adapter(self.bundle, seed=0)
+        self.adapter = Adapter(self.bundle, seed=0, least_authority=self.value("least_authority"))
         warm_up(self.adapter, self.robot)
         self.pairing = self._new_pairing()
         needs_velocity = self.robot.needs_velocity

@@ -42,6 +42,14 @@ SETTINGS = (
         low=0.005,
         high=SERVO_WATCHDOG_S,
     ),
+    Setting(
+        "least_authority",
+        1.0,
+        "Share of the allowed step that the policy may use under the prior; grows to all of it as the belief narrows. "
+        "1: everything always.",
+        low=0.05,
+        high=1.0,
+    ),
     Setting("journal", "", "Folder in which every change of the belief is kept; empty: none is kept."),
     Setting(
         "journal_restore",
