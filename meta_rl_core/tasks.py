@@ -141,6 +141,8 @@ class TaskFamily(ABC):
         spec: Sizes and meaning.
         reward_model: The reward as a pure function.
         finite: Whether there are no more tasks than the training ones; held-out tasks are then the same ones.
+        reserved_count: How many held-out tasks are a published list, which comes before fresh ones. Training runs
+            choose their best policy on it.
         changes_dynamics: Whether the task changes how worlds move. A transition then belongs to the task it was
             lived in: judging it under another one would pair the motion of one body with another body's task.
     """
@@ -148,6 +150,7 @@ class TaskFamily(ABC):
     spec: FamilySpec
     reward_model: RewardModel
     finite: bool = False
+    reserved_count: int = 0
     changes_dynamics: bool = False
 
     @abstractmethod
@@ -157,6 +160,10 @@ class TaskFamily(ABC):
     @abstractmethod
     def heldout_tasks(self, count: int, seed: int) -> Array:
         """Tasks never trained on (unless the family is finite), shape (count, K); the same seed gives the same ones."""
+
+    def unseen_tasks(self, count: int, seed: int) -> Array:
+        """Held-out tasks without the published ones, shape (count, K): no run chose its best policy on them."""
+        return self.heldout_tasks(self.reserved_count + count, seed)[self.reserved_count :]
 
     @abstractmethod
     def sample_tasks(self, count: int, generator: np.random.Generator) -> Array:

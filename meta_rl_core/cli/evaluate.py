@@ -22,6 +22,12 @@ if TYPE_CHECKING:
     "--tasks", type=click.IntRange(1, 100_000), default=100, show_default=True, help="Held-out tasks."
 )
 @click.option(
+    "--unseen",
+    is_flag=True,
+    help="Leave out the published held-out tasks that some families have: training runs choose their best policy on "
+    "those.",
+)
+@click.option(
     "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Decides tasks, starts and z."
 )
 @click.option(
@@ -68,6 +74,7 @@ if TYPE_CHECKING:
 def evaluate(
     bundle: Path,
     tasks: int,
+    unseen: bool,
     seed: int,
     episodes: int,
     exploration_episodes: int,
@@ -82,8 +89,8 @@ def evaluate(
     A training run's folder in place of a bundle is scored by the networks in training: for controls and recurrent
     encoders, which no bundle holds.
 
-    Each task is met afresh: some episodes explore with a z sampled from the prior, later ones act on the
-    posterior given everything seen. The last episode is the score.
+    Each task is met afresh: some episodes explore on a sample of the prior, or on the bundle's hypotheses, one after the
+    other; later ones act on the posterior given everything seen. The last episode is the score.
     """
     from meta_rl_core.runtime.evaluator import Protocol
 
@@ -96,14 +103,16 @@ def evaluate(
         hypotheses_per_episode,
     )
     started = time.monotonic()
-    scores = _scores(bundle, tasks, protocol, ranges)
+    scores = _scores(bundle, tasks, protocol, ranges, unseen=unseen)
     scores["wall_s"] = time.monotonic() - started
     if json_path is not None:
         _write_json(json_path, scores)
     _print_table(scores)
 
 
-def _scores(path: Path, tasks: int, protocol: Protocol, ranges: Path | None) -> dict[str, Any]:
+def _scores(
+    path: Path, tasks: int, protocol: Protocol, ranges: Path | None, *, unseen: bool
+) -> dict[str, Any]:
     from meta_rl_core.bundle.manifest import MANIFEST_FILE
 
     # The settings of its run may lie beside a bundle as well.
@@ -114,7 +123,7 @@ def _scores(path: Path, tasks: int, protocol: Protocol, ranges: Path | None) -> 
             raise InvalidValueError(
                 "--ranges belongs to a bundle; the tasks of a run are those of its family"
             )
-        return score_run(path, tasks, protocol)
+        return score_run(path, tasks, protocol, unseen=unseen)
     from meta_rl_core.bundle import load_bundle
     from meta_rl_core.registry import load_family
     from meta_rl_core.runtime.evaluator import evaluate_bundle
@@ -124,7 +133,8 @@ def _scores(path: Path, tasks: int, protocol: Protocol, ranges: Path | None) -> 
     family = load_family(policy.manifest.family, from_file=True)
     if ranges is not None:
         family = family.narrowed(ranges)
-    result = evaluate_bundle(policy, family, family.heldout_tasks(tasks, protocol.seed), protocol)
+    posed = (family.unseen_tasks if unseen else family.heldout_tasks)(tasks, protocol.seed)
+    result = evaluate_bundle(policy, family, posed, protocol)
     return report_scores(policy, result, protocol)
 
 

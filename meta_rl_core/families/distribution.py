@@ -30,7 +30,13 @@ def angle_between(one: Array, other: Array) -> Array:
 
 
 class TaskDistribution(ABC):
-    """Which tasks a family trains on, which it keeps back, and how fresh ones are drawn."""
+    """Which tasks a family trains on, which it keeps back, and how fresh ones are drawn.
+
+    Attributes:
+        reserved_count: How many held-out tasks are a published list, which comes before fresh ones.
+    """
+
+    reserved_count: int = 0
 
     @abstractmethod
     def training(self) -> Array:
@@ -96,6 +102,7 @@ class DrawnTasks(TaskDistribution):
         """
         self._training = np.array(training, dtype=np.float64)
         self._reserved = self._training[:0] if reserved is None else np.array(reserved, dtype=np.float64)
+        self.reserved_count = len(self._reserved)
         self._draw = draw
         self._distance = distance
 

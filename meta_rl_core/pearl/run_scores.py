@@ -18,12 +18,15 @@ from meta_rl_core.runtime.report import outcome
 EVALUATION_STREAM = 0x5EED
 
 
-def score_run(run_directory: Path, tasks: int, protocol: Protocol) -> dict[str, Any]:
+def score_run(
+    run_directory: Path, tasks: int, protocol: Protocol, *, unseen: bool = False
+) -> dict[str, Any]:
     """Lets the best policy of a run meet held-out tasks; what the controls do without adapting counts as it is.
 
     Args:
         run_directory: What `pitaya train --out` wrote.
         tasks: How many held-out tasks.
+        unseen: Whether to leave out the published ones, on which the best policy was chosen.
         protocol: Episodes and seed; later episodes act on samples of the posterior.
 
     Raises:
@@ -35,7 +38,7 @@ def score_run(run_directory: Path, tasks: int, protocol: Protocol) -> dict[str, 
             "a run is scored with posterior samples and its own exploration; export it to choose otherwise"
         )
     config, agent, family, counters = load_agent(run_directory, "best")
-    posed = family.heldout_tasks(tasks, protocol.seed)
+    posed = (family.unseen_tasks if unseen else family.heldout_tasks)(tasks, protocol.seed)
     lived = evaluate(
         Explorer(family, agent),
         posed,

@@ -44,6 +44,7 @@ class LocomotionFamily(TaskFamily):
         self.spec = make_spec(reward.name, reward, observation_dim, period_s)
         self.reward_model: LocomotionReward = reward
         self.finite = isinstance(tasks, FiniteTasks)
+        self.reserved_count = tasks.reserved_count
         self.changes_dynamics = changes_dynamics
         self._tasks = tasks
         self._worlds = worlds

@@ -18,6 +18,8 @@ START_HALF_RANGE_M = 1.0
 class PointRobotFamily(TaskFamily):
     """Goals in a square, dense reward."""
 
+    reserved_count = core.LISTED_COUNT - core.TRAINING_COUNT
+
     def __init__(self) -> None:
         """Builds spec and reward model."""
         self.spec = core.make_spec("point-robot", sparse=False)
@@ -46,6 +48,8 @@ class PointRobotFamily(TaskFamily):
 
 class SparsePointRobotFamily(TaskFamily):
     """Goals on a half circle; the encoder sees reward only within 0.2 m of the goal."""
+
+    reserved_count = core.LISTED_COUNT - core.TRAINING_COUNT
 
     def __init__(self) -> None:
         """Builds spec and reward model."""

@@ -39,6 +39,16 @@ def test_evaluating_writes_every_score_that_was_promised(tmp_path: Path) -> None
     assert "posterior" in result.output
 
 
+def test_tasks_that_nobody_saw_are_other_ones(tmp_path: Path) -> None:
+    make_random_bundle(tmp_path / "policy", family="sparse-point-robot")
+    scores = []
+    for option in ([], ["--unseen"]):
+        result = call("evaluate", tmp_path / "policy", "--tasks", 3, *option, "--json", tmp_path / "f.json")
+        assert result.exit_code == 0, result.output
+        scores.append(json.loads((tmp_path / "f.json").read_text())["return_adapted_mean"])
+    assert scores[0] != scores[1]
+
+
 def test_a_bundle_that_has_the_settings_of_its_run_beside_it_is_still_a_bundle(tmp_path: Path) -> None:
     bundle = make_random_bundle(tmp_path / "policy", family="point-robot")
     (tmp_path / "policy" / "config.yaml").write_text("family: point-robot\n")
