@@ -89,8 +89,8 @@ def evaluate(
     A training run's folder in place of a bundle is scored by the networks in training: for controls and recurrent
     encoders, which no bundle holds.
 
-    Each task is met afresh: some episodes explore on a sample of the prior, or on the bundle's hypotheses, one after the
-    other; later ones act on the posterior given everything seen. The last episode is the score.
+    Each task is met afresh: some episodes explore on a sample of the prior, or on the bundle's hypotheses, one after
+    the other; later ones act on the posterior given everything seen. The last episode is the score.
     """
     from meta_rl_core.runtime.evaluator import Protocol
 

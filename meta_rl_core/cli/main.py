@@ -19,6 +19,7 @@ _EXTRAS = {
     "mujoco": "sim",
     "gymnasium": "sim",
     "matplotlib": "plot",
+    "rosbags": "record",
     "dynamixel_sdk": "hardware",
     "serial": "hardware",
 }
@@ -127,7 +128,9 @@ class LazyGroup(click.Group):
             if module not in _EXTRAS:
                 raise
             _fail(
-                ctx, f"this needs {module}, which is not installed: pip install 'pitaya[{_EXTRAS[module]}]'"
+                ctx,
+                f"this needs {module}, which is not installed: make setup-dev, or "
+                f"pip install -e '.[{_EXTRAS[module]}]', both in the checkout",
             )
 
 

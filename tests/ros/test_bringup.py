@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from meta_rl_core.bundle import load_bundle
+from meta_rl_core.runtime.robot_file import load_robot
 from pitaya_nodes.bringup import BringUp, NodeSpec, find_bringup, find_bundle
 from pitaya_nodes.errors import BringUpError
 from tests.ros.graph import BRING_UP
@@ -87,6 +88,18 @@ def test_a_simulated_dclaw_is_kept_within_the_limits_of_the_real_one(
     assert by_name(specs)["command_gate"].parameters.get("robot") == robot
 
 
+def test_the_gate_of_the_example_arm_keeps_the_limits_of_its_file(
+    repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(repository)
+    arm = find_bringup("examples/arm/bringup.yaml")
+    path = by_name(arm.resolve({}))["command_gate"].parameters["robot"]
+    assert path == str(repository / "examples" / "arm" / "arm.yaml")
+    assert load_robot(path).joint_names == ("shoulder", "elbow", "wrist")
+    mine = by_name(arm.resolve({"robot": "/robots/mine.yaml"}))
+    assert mine["command_gate"].parameters["robot"] == "/robots/mine.yaml"
+
+
 def test_an_empty_path_stays_empty(dclaw: BringUp) -> None:
     assert by_name(dclaw.resolve({"journal": ""}))["policy_node"].parameters["journal"] == ""
 
@@ -96,6 +109,13 @@ def test_the_recorder_starts_first_so_that_it_ends_last(dclaw: BringUp, tmp_path
     assert specs[0].name == "recorder"
     assert specs[0].parameters["directory"] == f"{tmp_path}/recording"
     assert "joint_states" in specs[0].parameters["topics"]
+
+
+@pytest.mark.parametrize("name", ["dclaw_sim", "dclaw_robot", "shadow"])
+def test_every_recording_holds_what_policy_and_gate_refuse(name: str, repository: Path) -> None:
+    bring_up = find_bringup(str(repository / "config" / "bringup" / f"{name}.yaml"))
+    topics = by_name(bring_up.resolve({"record": "true"}))["recorder"].parameters["topics"]
+    assert {"policy_node/refusals", "policy_node/status", "command_gate/status"} <= set(topics)
 
 
 @pytest.mark.parametrize(

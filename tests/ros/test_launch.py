@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from pitaya_nodes.bringup import find_bringup
+from pitaya_nodes.discovery import RANGE
 from tests.ros import launch_double
 from tests.ros.graph import BRING_UP, Probe
 
@@ -67,6 +68,21 @@ def test_the_launch_file_starts_the_nodes_of_the_bring_up_file(
             "realtime_priority": 0,
         }
     ]
+
+
+@pytest.mark.parametrize(("users", "added"), [(None, "LOCALHOST"), ("SUBNET", None)])
+def test_launched_nodes_find_this_machine_alone_unless_the_user_sets_a_range(
+    repository: Path, monkeypatch: pytest.MonkeyPatch, users: str | None, added: str | None
+) -> None:
+    if users is None:
+        monkeypatch.delenv(RANGE, raising=False)
+    else:
+        monkeypatch.setenv(RANGE, users)
+    *declared, opaque = describe(repository, monkeypatch).given[0]
+    values = {item.given[0]: item.default_value for item in declared}
+    actions = opaque.function(SimpleNamespace(launch_configurations=values), *opaque.args)
+    nodes = [action for action in actions if type(action).__name__ == "Node"]
+    assert {node.additional_env.get(RANGE) for node in nodes} == {added}
 
 
 def test_the_launch_ends_when_the_nodes_cannot_be_activated_and_only_then(

@@ -76,8 +76,11 @@ def test_an_error_is_one_line_on_stderr_with_status_two(monkeypatch: pytest.Monk
     assert result.stdout == ""
 
 
-@pytest.mark.parametrize(("module", "extra"), [("torch", "train"), ("mujoco", "sim"), ("matplotlib", "plot")])
-def test_a_missing_optional_package_names_what_to_install(
+@pytest.mark.parametrize(
+    ("module", "extra"),
+    [("torch", "train"), ("mujoco", "sim"), ("matplotlib", "plot"), ("rosbags", "record")],
+)
+def test_a_missing_optional_package_names_what_to_install_from_the_checkout(
     monkeypatch: pytest.MonkeyPatch, module: str, extra: str
 ) -> None:
     def load() -> click.Command:
@@ -86,7 +89,8 @@ def test_a_missing_optional_package_names_what_to_install(
     monkeypatch.setitem(cli._COMMANDS, "heavy", (load, ""))
     result = call("heavy")
     assert result.exit_code == 2
-    assert f"pip install 'pitaya[{extra}]'" in result.stderr
+    assert "make setup-dev, or " in result.stderr
+    assert f"pip install -e '.[{extra}]', both in the checkout" in result.stderr
 
 
 def test_a_mistake_in_the_code_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,7 +19,10 @@ INTERRUPTED = 130
 @click.command()
 @click.option("--episodes", default=3, show_default=True, help="Episodes to run.")
 @click.option(
-    "--explore", default=2, show_default=True, help="Episodes at the start that act on a prior sample."
+    "--explore",
+    default=2,
+    show_default=True,
+    help="Episodes at the start that act on a sample of the prior, or on the bundle's hypotheses, one after the other.",
 )
 @click.option(
     "--steps", default=0, show_default=True, help="Steps per episode; 0 takes the bundle's horizon."

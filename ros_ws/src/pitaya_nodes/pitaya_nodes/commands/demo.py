@@ -37,7 +37,7 @@ PLOT_FILE = "plot.png"
     default=2,
     show_default=True,
     type=click.IntRange(0, 1000),
-    help="Episodes at the start that act on a sample of the prior.",
+    help="Episodes at the start that act on a sample of the prior, or on the bundle's hypotheses, one after the other.",
 )
 @click.option(
     "--seed",
