@@ -13,11 +13,13 @@ class PitayaError(Exception):
 class UnknownNameError(PitayaError):
     """A family, reward model, plant or preset that nobody registered."""
 
-    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
-        """Names what was asked for and what would have worked."""
+    def __init__(self, kind: str, name: str, known: Iterable[str], reason: str = "") -> None:
+        """Names what was asked for, why it cannot be had if more is known than that, and what would have worked."""
         choices = ", ".join(sorted(known)) or "none (is the package installed?)"
+        because = f": {reason}" if reason else ""
         super().__init__(
-            f"unknown {kind} {name!r}; known: {choices}. A name of the form 'package.module:Attribute' works too."
+            f"unknown {kind} {name!r}{because}; known: {choices}. A name of the form 'package.module:Attribute' works "
+            "too."
         )
 
 

@@ -11,18 +11,9 @@ import click
 
 from meta_rl_core import __version__
 from meta_rl_core.errors import ContractError, PitayaError
-from meta_rl_core.registry import load_registered, registered_names
+from meta_rl_core.registry import EXTRAS, load_registered, registered_names
 
 EXIT_ERROR = 2
-_EXTRAS = {
-    "torch": "train",
-    "mujoco": "sim",
-    "gymnasium": "sim",
-    "matplotlib": "plot",
-    "rosbags": "record",
-    "dynamixel_sdk": "hardware",
-    "serial": "hardware",
-}
 
 
 def _train() -> click.Command:
@@ -125,12 +116,12 @@ class LazyGroup(click.Group):
             _fail(ctx, str(error))
         except ModuleNotFoundError as error:
             module = (error.name or "").partition(".")[0]
-            if module not in _EXTRAS:
+            if module not in EXTRAS:
                 raise
             _fail(
                 ctx,
                 f"this needs {module}, which is not installed: make setup-dev, or "
-                f"pip install -e '.[{_EXTRAS[module]}]', both in the checkout",
+                f"pip install -e '.[{EXTRAS[module]}]', both in the checkout",
             )
 
 

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from meta_rl_core.dynamixel.bus import MotorBus
 from meta_rl_core.dynamixel.derating import Heat
+from meta_rl_core.dynamixel.goals import Goals
 from meta_rl_core.dynamixel.link import MotorLink
 from meta_rl_core.dynamixel.mode import Mode
 from meta_rl_core.dynamixel.port import BusError, DisconnectedError, SteadyPort
-from meta_rl_core.dynamixel.settings import joint_angle, position_tick
 from meta_rl_core.dynamixel.state import RobotState, read_state
 from meta_rl_core.dynamixel.watch import Severity, conclude
 from meta_rl_core.errors import InvalidValueError, NonFiniteError, PitayaError
@@ -37,6 +37,7 @@ class HandDriver:
         mode: What it does now.
         reason: Why it holds, faults or is lost; one sentence, or empty.
         state: The latest complete state, or None before the first.
+        stopped: Why a person must let it go on, if there was an emergency stop; otherwise empty.
         holds: How often it stopped following by itself.
         missing: While lost: why the motors were not found again yet.
     """
@@ -52,13 +53,12 @@ class HandDriver:
             InvalidValueError: If the robot has no Dynamixel bus.
         """
         self.robot, self._port = robot, port
-        self._motors = robot.motors()
         self.link = MotorLink(robot, MotorBus(port), port.clock)
         self.mode, self.reason = Mode.OFF, ""
         self.state: RobotState | None = None
-        self.holds, self.missing = 0, ""
+        self.holds, self.missing, self.stopped = 0, "", ""
         self.heat = None if robot.derating is None else Heat(robot.derating)
-        self._targets: dict[str, float] = {}
+        self._goals = Goals(self.link, self.heat)
         self._routine: Routine | None = None
         self._command_s = self._retry_s = 0.0
         self._reopen = False
@@ -98,15 +98,34 @@ class HandDriver:
     def hold(self, reason: str = "") -> None:
         """Holds the fingers that have torque where they are."""
         self._routine = None
-        self._hold_here()
+        self._goals.hold()
         self.mode = Mode.HOLD if self.powered else Mode.OFF
         self.reason = reason
+
+    def stop(self, reason: str) -> None:
+        """Emergency stop: what has torque holds where it is, at once; nothing else is done until `clear_stop`.
+
+        Works in every mode. No motor loses its torque, and none gets any.
+        """
+        self.stopped = reason
+        if self.mode in (Mode.FAULT, Mode.LOST):
+            return
+        self.hold(reason)
+        # Where the port is gone, the next cycle finds that out.
+        with contextlib.suppress(BusError):
+            self.link.write_goals(self._goals.ticks())
+
+    def clear_stop(self) -> None:
+        """A person lets it go on: commands and routines are taken again; by itself nothing moves."""
+        if self.stopped and self.reason == self.stopped:
+            self.reason = "a person has ended an emergency stop, and nothing was asked for since"
+        self.stopped = ""
 
     def off(self) -> None:
         """Takes torque from all motors."""
         self._routine = None
         self.mode, self.reason = Mode.OFF, "torque is off"
-        self._targets.clear()
+        self._goals.forget()
         self.link.torque_off(self.link.joints)
 
     def command(self, position: Iterable[float]) -> NDArray[np.float64]:
@@ -125,44 +144,44 @@ class HandDriver:
             raise InvalidValueError(f"a command has {len(self.robot.joints)} positions, got {goal.size}")
         if not np.isfinite(goal).all():
             raise NonFiniteError(f"a command must be finite, got {goal.tolist()}")
-        if self.mode not in (Mode.HOLD, Mode.FOLLOW) or not self.powered:
-            why = self.reason or "no torque"
+        if self.stopped or self.mode not in (Mode.HOLD, Mode.FOLLOW) or not self.powered:
+            why = self.stopped or self.reason or "no torque"
             raise BusError(f"the driver takes no commands in mode {self.mode.value}: {why}")
         if self.heat is not None and self.heat.share == 0.0:
             raise BusError(f"the driver takes no commands until motors have cooled: {self.heat.reason}")
         goal = np.clip(goal, self.robot.command_low_rad, self.robot.command_high_rad)
-        self._targets.update(zip(self.robot.joint_names, goal.tolist(), strict=True))
+        self._goals.aim(dict(zip(self.robot.joint_names, goal.tolist(), strict=True)))
         self._command_s = self.clock()
         self.mode, self.reason = Mode.FOLLOW, ""
         # Not only with the next cycle: 10 ms of delay cost a policy that was trained without six points of success.
         # Where the port is gone this fails, so that nobody is told of a command that no motor got.
-        self.link.write_goals(self._goals())
-        return np.array([self._within_reach(joint) for joint in self.robot.joint_names])
+        self.link.write_goals(self._goals.ticks())
+        return np.array([self._goals.reachable(joint) for joint in self.robot.joint_names])
 
     def start(self, routine: Routine) -> None:
         """Puts a scripted move in charge; it goes on by one step with every cycle.
 
         Raises:
-            BusError: If the driver is in a state from which none may start.
+            BusError: If the driver is in a state from which none may start, or was stopped.
         """
-        if self.mode in (Mode.FAULT, Mode.LOST):
-            raise BusError(f"nothing can be started in mode {self.mode.value}: {self.reason}")
-        self._hold_here()
+        if self.stopped or self.mode in (Mode.FAULT, Mode.LOST):
+            why = self.stopped or self.reason
+            raise BusError(f"nothing can be started in mode {self.mode.value}: {why}")
+        self._goals.hold()
         self._routine, self.mode, self.reason = routine, Mode.ROUTINE, ""
 
     def aim(self, targets: Mapping[str, float]) -> None:
         """Sets goals of joints [rad], as routines do; the object's joint too."""
-        self._targets.update(targets)
+        self._goals.aim(targets)
 
     def torque(self, joints: Iterable[str], on: bool) -> None:
         """Switches torque of joints; those that get it hold where they stand. Raises as `MotorLink.torque_on`."""
         names = list(joints)
         if not on:
             self.link.torque_off(names)
-            self._targets = {name: goal for name, goal in self._targets.items() if name not in names}
+            self._goals.forget(names)
             return
-        goals = self.link.torque_on(name for name in names if name not in self.powered)
-        self._targets.update({name: joint_angle(tick, self._motors[name]) for name, tick in goals.items()})
+        self._goals.begin_at(self.link.torque_on(name for name in names if name not in self.powered))
 
     @property
     def powered(self) -> set[str]:
@@ -171,7 +190,7 @@ class HandDriver:
 
     def angle(self, joint: str) -> float:
         """Latest angle of a joint [rad]."""
-        return joint_angle(self.link.latest[joint].position, self._motors[joint])
+        return self.link.angle(joint)
 
     def reboot_failed(self) -> list[int]:
         """Restarts the motors that report an error, on a person's request; gives their addresses.
@@ -188,7 +207,7 @@ class HandDriver:
         self._port.sleep(REBOOT_S if failed else 0.0)
         self.link.check()
         self.link.prepare()
-        self._targets.clear()
+        self._goals.forget()
         self._routine, self.mode, self.reason = None, Mode.OFF, "motors were restarted; torque is off"
         return [self.link.bus_id(joint) for joint in failed]
 
@@ -199,7 +218,7 @@ class HandDriver:
             return None
         try:
             self._step_routine()
-            self.link.write_goals(self._goals())
+            self.link.write_goals(self._goals.ticks())
             complete = self.link.read()
         except DisconnectedError as error:
             self._reopen = True
@@ -224,19 +243,6 @@ class HandDriver:
         except PitayaError as error:
             self.hold(str(error))
 
-    def _goals(self) -> dict[str, int]:
-        known = [joint for joint in self._targets if joint in self.link.latest and joint in self.powered]
-        ticks = {joint: position_tick(self._within_reach(joint), self._motors[joint]) for joint in known}
-        return {joint: self.link.within_limits(joint, tick) for joint, tick in ticks.items()}
-
-    def _within_reach(self, joint: str) -> float:
-        angle = self._targets[joint]
-        return angle if self.heat is None else self.heat.within_reach(angle, self.angle(joint))
-
-    def _hold_here(self) -> None:
-        for joint in self.powered & set(self.link.latest):
-            self._targets[joint] = self.angle(joint)
-
     def _look_after(self, now_s: float) -> None:
         verdict = conclude(self.link.evidence(now_s), self.robot.watchdogs.bus_silence_s)
         hot = self._too_hot(now_s)
@@ -255,12 +261,7 @@ class HandDriver:
         """What is too hot, or an empty text."""
         if self.heat is None:
             return ""
-        latest, models = self.link.latest, self.link.models
-        self.heat.update(
-            now_s,
-            {joint: float(reading.temperature_c) for joint, reading in latest.items()},
-            {joint: reading.current * models[joint].current_unit_a for joint, reading in latest.items()},
-        )
+        self.heat.update(now_s, self.link.temperatures_c(), self.link.currents_a())
         return self.heat.reason if self.heat.share == 0.0 else ""
 
     def _stop(self, mode: Mode, reason: str) -> None:
@@ -268,19 +269,20 @@ class HandDriver:
         if self.mode is not mode:
             self.holds += self.mode is Mode.FOLLOW
             self._routine = None
-            self._hold_here()
+            self._goals.hold()
         self.mode, self.reason = mode, reason
 
     def _lose(self, reason: str, now_s: float) -> None:
         self.holds += self.mode is Mode.FOLLOW
         self._routine = None
         # Whatever was wanted before belongs to the past: what comes back holds where it then stands.
-        self._targets.clear()
+        self._goals.forget()
         self._fault = self.reason if self.mode is Mode.FAULT else ""
         self.mode, self.reason, self._retry_s = Mode.LOST, reason, now_s
 
     def _find_again(self) -> None:
-        if self.clock() < self._retry_s:
+        # Whoever stopped the robot may have cut its power too: what comes back stays limp until that person says so.
+        if self.stopped or self.clock() < self._retry_s:
             return
         try:
             if self._reopen:
@@ -293,6 +295,6 @@ class HandDriver:
             self._retry_s = self.clock() + RECONNECT_S
             self.missing = str(error)
             return
-        self._targets = {joint: joint_angle(tick, self._motors[joint]) for joint, tick in goals.items()}
+        self._goals.begin_at(goals)
         self.mode = Mode.FAULT if self._fault else Mode.HOLD if self.powered else Mode.OFF
         self.reason = self._fault or f"found again after: {self.reason}"

@@ -84,6 +84,21 @@ class MotorLink:
         """Address of a joint's motor."""
         return self.motors[joint].id
 
+    def angle(self, joint: str) -> float:
+        """Latest angle of a joint [rad]."""
+        return joint_angle(self.latest[joint].position, self.motors[joint])
+
+    def temperatures_c(self) -> dict[str, float]:
+        """Latest temperature of each motor [degrees C], by joint."""
+        return {joint: float(reading.temperature_c) for joint, reading in self.latest.items()}
+
+    def currents_a(self) -> dict[str, float]:
+        """Latest current of each motor [A], by joint."""
+        return {
+            joint: reading.current * self.models[joint].current_unit_a
+            for joint, reading in self.latest.items()
+        }
+
     def check(self) -> tuple[str, ...]:
         """Compares the motors with the description, changing nothing; gives harmless differences.
 

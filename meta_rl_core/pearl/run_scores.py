@@ -18,9 +18,7 @@ from meta_rl_core.runtime.report import outcome
 EVALUATION_STREAM = 0x5EED
 
 
-def score_run(
-    run_directory: Path, tasks: int, protocol: Protocol, *, unseen: bool = False
-) -> dict[str, Any]:
+def score_run(run_directory: Path, tasks: int, protocol: Protocol, *, unseen: bool = False) -> dict[str, Any]:
     """Lets the best policy of a run meet held-out tasks; what the controls do without adapting counts as it is.
 
     Args:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -73,3 +74,43 @@ def test_the_graph_is_looked_at_after_twelve_watches_if_a_command_came_and_after
     assert waited == 16
     look(commanders)
     assert not commanders.due(after_command=True)
+
+
+class Graph:
+    """A node's view of who reads the gate's commands, by the reader's identity; a name of None has not been told."""
+
+    def __init__(self) -> None:
+        self.readers: dict[int, str | None] = {}
+
+    def get_namespace(self) -> str:
+        return "/"
+
+    def get_name(self) -> str:
+        return "command_gate"
+
+    def get_publishers_info_by_topic(self, _: str) -> list[Any]:
+        return []
+
+    def get_subscriptions_info_by_topic(self, _: str) -> list[Any]:
+        return [
+            SimpleNamespace(
+                node_name=name or "_NODE_NAME_UNKNOWN_", node_namespace="/", endpoint_gid=[number] * 16
+            )
+            for number, name in self.readers.items()
+        ]
+
+
+def test_a_robot_that_dds_lost_and_found_again_without_its_name_is_still_the_robot() -> None:
+    graph: Any = Graph()
+    commanders = Commanders(graph, ["/out"], ["/in"], "driver")
+    graph.readers = {1: "recorder", 2: "driver"}
+    assert look(commanders) == ("", "")
+    graph.readers = {1: "recorder"}
+    gone = look(commanders)[1]
+    assert "driver does not listen to /out" in gone
+    graph.readers = {1: "recorder", 2: None}
+    assert look(commanders) == ("", "")
+    # Somebody whose name was never told may be anybody.
+    graph.readers = {1: "recorder", 3: None}
+    assert look(commanders) == ("", gone)
+    assert look(commanders)[0] == gone

@@ -30,6 +30,12 @@ class Driver:
         self._states = probe.create_publisher(JointState, "joint_states", qos.STATE)
         self._commands = probe.create_publisher(JointCommand, "joint_command", qos.COMMAND)
         self._second = 0
+        self.left_ns: list[int] = []
+        """When the gate sent each command that was heard here [ns, wall clock]."""
+        self._ear = probe.create_subscription(JointCommand, "executed_command", self._hear, qos.PAIRED)
+
+    def _hear(self, _: JointCommand, info: Any) -> None:
+        self.left_ns.append(info["source_timestamp"])
 
     def state(self, position: float = POSE) -> JointState:
         """Publishes a state one second after the last one, and gives it."""
@@ -82,7 +88,7 @@ def driver(gate: Graph) -> Iterator[Driver]:
     probe.until(lambda: probe.count_subscribers("joint_states") >= 2)
     probe.until(lambda: probe.count_subscribers("joint_command") >= 2)
     # Until the gate hears both: a first pair passes.
-    while not made.executed:
+    while not (made.executed and made.left_ns):
         made.command(made.state())
         probe.spin(0.1)
     probe.spin(0.3)
@@ -90,6 +96,7 @@ def driver(gate: Graph) -> Iterator[Driver]:
     assert probe.change("command_gate", Transition.TRANSITION_DEACTIVATE)
     probe.destroy_publisher(made._states)
     probe.destroy_publisher(made._commands)
+    probe.destroy_subscription(made._ear)
     for topic in ("executed_command", "forward_position_controller/commands"):
         probe.heard[topic].clear()
 
@@ -205,13 +212,14 @@ def test_when_commands_stop_the_measured_position_is_held_once_within_half_a_sec
     driver.command(driver.state())
     probe.until(lambda: len(driver.executed) == before + 1)
     last = driver.state(position=POSE + 0.02)
-    # Everything a busy machine may add is in the patience; the gate's own limit is 0.25 s.
     probe.until(lambda: len(driver.executed) == before + 2, patience_s=5.0)
     held = driver.executed[-1]
     assert held.header.stamp == last.header.stamp
     assert list(held.position) == [POSE + 0.02] * 9
     probe.spin(0.6)
     assert len(driver.executed) == before + 2
+    # Promised are 0.25 s; on a machine that others use too, twice that, which is the ceiling of the promise.
+    assert 0.15e9 < driver.left_ns[-1] - driver.left_ns[-2] <= 0.5e9
 
 
 def test_an_idle_gate_sends_nothing(driver: Driver) -> None:

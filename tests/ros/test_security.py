@@ -49,12 +49,14 @@ def test_the_policy_node_may_not_hear_the_task(repository: Path) -> None:
     assert commanders == {"command_gate"}
 
 
-def test_the_driver_hears_the_gate_alone_and_tells_states_and_what_it_carries_out(repository: Path) -> None:
+def test_the_driver_hears_gate_and_stop_button_alone_and_tells_states_and_what_it_carries_out(
+    repository: Path,
+) -> None:
     driver = read_policy(repository / "config" / "security" / "pitaya.policy.xml")["dynamixel_node"]
-    assert "/executed_command" in driver.subscribe
+    assert {"/executed_command", "/command_gate/status", "/emergency_stop"} <= driver.subscribe
     assert not {"/joint_command", "/task", "/goal"} & driver.subscribe
     assert {"/joint_states", "/applied_command"} <= driver.publish
-    assert {"/reset_plant", "/dynamixel_node/reboot_motors"} <= driver.reply
+    assert {"/reset_plant", "/dynamixel_node/reboot_motors", "/dynamixel_node/clear"} <= driver.reply
     assert not driver.execute | driver.call | driver.request
 
 

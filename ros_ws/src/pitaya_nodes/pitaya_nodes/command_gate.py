@@ -231,10 +231,10 @@ class CommandGate(ManagedNode):
 
     def _hold(self, reason: str) -> None:
         self._return = None
-        self._applied.begin()  # a hold may meet a robot on its way to a new start, which does not carry it out
         latest = self._check.latest_measured() if self._rules is not None else None
         if latest is None:
             return
+        self._applied.begin()  # a hold may meet a robot on its way to a new start, which does not carry it out
         stamp_ns, measured = latest
         self._send(stamp_ns, self._safe.hold(self._swaps.sorted_back(measured)))
         self._holds.came()

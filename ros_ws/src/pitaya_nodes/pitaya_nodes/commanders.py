@@ -15,6 +15,7 @@ _LOOKS_FOR_A_NAME = 3
 """A fault with so many looks in a row that see somebody without a name: well within the second that is promised."""
 _WATCHES_WITHOUT_COMMAND = 17
 """Where none comes it is looked at all the same."""
+_MOST_NAMES = 256
 
 
 class Commanders:
@@ -40,6 +41,7 @@ class Commanders:
         self.outputs, self.sources = tuple(outputs), tuple(sources)
         self._consumer = consumer
         self._consumer_seen = False
+        self._names: dict[bytes, str] = {}
         self.begin()
 
     def begin(self) -> None:
@@ -99,13 +101,26 @@ class Commanders:
         if not self._consumer:
             return ""
         infos = (self._node.get_subscriptions_info_by_topic(topic) for topic in self.outputs)
-        if any(info.node_name == self._consumer for topic in infos for info in topic):
+        if any(self._name(info).rpartition("/")[2] == self._consumer for topic in infos for info in topic):
             return ""
         return f"the robot gets no commands: {self._consumer} does not listen to {' or '.join(self.outputs)}"
 
     def _publishers(self, topic: str) -> list[str]:
         infos: list[Any] = self._node.get_publishers_info_by_topic(topic)
-        return sorted({_full_name(info.node_namespace, info.node_name) for info in infos})
+        return sorted({self._name(info) for info in infos})
+
+    def _name(self, info: Any) -> str:
+        """Full name of the node behind an endpoint, or `UNNAMED` if it has never been told.
+
+        Whom DDS took from the graph after 20 s of silence and finds again has its endpoints of before, and no name.
+        """
+        endpoint, name = bytes(info.endpoint_gid), _full_name(info.node_namespace, info.node_name)
+        if name == UNNAMED:
+            return self._names.get(endpoint, UNNAMED)
+        self._names[endpoint] = name
+        if len(self._names) > _MOST_NAMES:
+            del self._names[next(iter(self._names))]
+        return name
 
 
 def _full_name(namespace: str, name: str) -> str:

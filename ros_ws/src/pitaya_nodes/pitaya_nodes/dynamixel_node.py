@@ -23,11 +23,13 @@ from meta_rl_core.runtime.robot_file import find_robot, load_robot
 from meta_rl_core.runtime.terms import NameMap
 from pitaya_nodes import convert, qos
 from pitaya_nodes.applied_commands import APPLIED_TOPIC
+from pitaya_nodes.emergency_stop import EmergencyStop
 from pitaya_nodes.managed_node import ManagedNode, run
 from pitaya_nodes.parameters import Setting
 from pitaya_nodes.prepared import command_of
 from pitaya_nodes.realtime import REALTIME_PRIORITY
 from pitaya_nodes.reset_service import ResetService
+from pitaya_nodes.steady_stamps import SteadyStamps
 
 SETTINGS = (
     Setting("port", "/dev/ttyUSB0", "Serial port of the motors' bus."),
@@ -42,6 +44,7 @@ SETTINGS = (
     ),
     REALTIME_PRIORITY,
 )
+INACTIVE = "the driver is not active; activate it first"
 LEVELS = {
     Mode.FOLLOW: DiagnosticStatus.OK,
     Mode.HOLD: DiagnosticStatus.OK,
@@ -56,15 +59,17 @@ class DynamixelNode(ManagedNode):
     """Configure checks the motors and takes their torque; activate gives torque and goes slowly to the start pose."""
 
     def __init__(self) -> None:
-        """Declares parameters."""
+        """Declares parameters; the emergency stop works from here on."""
         super().__init__("dynamixel_node", SETTINGS)
         self._commands = self.diagnostics.monitor("executed_command")
         self.diagnostics.add(self._report)
         self._driver: HandDriver | None = None
         self._resets: ResetService | None = None
         self._late = self._cycles = 0
-        self._stamp_ns = 0
+        self._stamps = SteadyStamps()
         self._told = ""
+        self._steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self._stop = EmergencyStop(self, self._halt, self._let_go_on)
 
     def configure(self) -> None:
         """Compares description, bundle and motors, and opens topics and services.
@@ -85,6 +90,8 @@ class DynamixelNode(ManagedNode):
         for note in driver.connect():
             self.get_logger().warning(note)
         self._driver = driver
+        if self._stop.reason:
+            driver.stop(self._stop.reason)
         self._period_s = 1.0 / robot.state_hz
         self._next_s = 0.0
         self._states = self.outlet(JointState, "joint_states", qos.STATE)
@@ -98,14 +105,13 @@ class DynamixelNode(ManagedNode):
         self.serve(Trigger, "~/continue_reset", self._on_continue)
         self.serve(Trigger, "~/reboot_motors", self._on_reboot)
         self.serve(Trigger, "~/enable_torque", self._on_enable)
-        steady = Clock(clock_type=ClockType.STEADY_TIME)
-        self.made(self.create_timer(self._period_s, self._tick, clock=steady), self.destroy_timer)
+        self.made(self.create_timer(self._period_s, self._tick, clock=self._steady), self.destroy_timer)
 
     def activate(self) -> None:
         """Torque on where the joints stand, then slowly to the start pose.
 
         Raises:
-            BusError: If the hand does not get there; it is without torque then.
+            BusError: If the hand does not get there; it is without torque then. If it was stopped: it holds.
         """
         driver = self._bus()
         try:
@@ -113,14 +119,17 @@ class DynamixelNode(ManagedNode):
             driver.start(to_start(driver))
             while driver.mode is Mode.ROUTINE:
                 begin_s = time.monotonic()
+                self._stop.look()
                 driver.cycle()
                 time.sleep(max(begin_s + self._period_s - time.monotonic(), 0.0))
             if driver.mode is not Mode.HOLD or driver.reason:
                 raise BusError(driver.reason or f"the driver is in mode {driver.mode.value}")
         except BusError:
-            self._torque_off(driver)
+            if not driver.stopped:
+                self._torque_off(driver)
             raise
         self._next_s = 0.0
+        self._stamps.begin(driver.clock(), self.get_clock().now().nanoseconds)
         self.get_logger().info("ready: the hand stands in its start pose")
 
     def deactivate(self) -> None:
@@ -147,6 +156,17 @@ class DynamixelNode(ManagedNode):
         self.release()
         super().destroy_node()
 
+    def _halt(self, reason: str) -> None:
+        """The motors first, then those who wait for a reset."""
+        if self._driver is not None:
+            self._driver.stop(reason)
+        if self._resets is not None:
+            self._resets.give_up(reason)
+
+    def _let_go_on(self) -> None:
+        if self._driver is not None:
+            self._driver.clear_stop()
+
     def _bus(self) -> HandDriver:
         if self._driver is None:
             raise BusError("the node is not configured")
@@ -161,23 +181,21 @@ class DynamixelNode(ManagedNode):
             self._late += 1
         self._next_s = begin_s + self._period_s
         self._cycles += 1
-        state = driver.cycle()
+        state, stamp_ns = driver.cycle(), None
         if state is not None:
-            age_ns = round((driver.clock() - state.time_s) * convert.NANOSECONDS)
-            # Stamps increase even if somebody sets the clock back.
-            self._stamp_ns = max(self.get_clock().now().nanoseconds - age_ns, self._stamp_ns + 1)
-            self._message.header.stamp = convert.time_message(self._stamp_ns)
+            stamp_ns = self._stamps.stamp_ns(state.time_s)
+            self._message.header.stamp = convert.time_message(stamp_ns)
             self._message.position = state.position.tolist()
             self._message.velocity = state.velocity.tolist()
             self._message.effort = state.effort.tolist()
             self._states.publish(self._message)
         if self._resets is not None:
-            self._resets.step(self._stamp_ns if state is not None else None, self.active)
+            self._resets.step(stamp_ns, self._stop.reason or ("" if self.active else INACTIVE))
         self._tell(driver)
 
     def _tell(self, driver: HandDriver) -> None:
         """Logs a mode with its reason once."""
-        told = f"{driver.mode.value}: {driver.reason}" if driver.reason else ""
+        told = f"{driver.mode.value}: {driver.reason}" if driver.reason not in ("", driver.stopped) else ""
         if told and told != self._told:
             if driver.mode in (Mode.FAULT, Mode.LOST):
                 self.get_logger().error(told)
@@ -196,7 +214,9 @@ class DynamixelNode(ManagedNode):
             self._applied_outlet.publish(self._applied.filled(command.stamp_ns, applied))
         except PitayaError as error:
             self._commands.refuse(type(error).__name__, str(error))
-            self.get_logger().warning(f"command refused: {error}", throttle_duration_sec=1.0)
+            self.get_logger().warning(
+                f"command refused: {error}", throttle_duration_sec=1.0, throttle_time_source_type=self._steady
+            )
 
     def _on_continue(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         del request
@@ -248,9 +268,9 @@ class DynamixelNode(ManagedNode):
         }
         values |= {f"{joint} temperature_c": r.temperature_c for joint, r in readings.items()}
         return DiagnosticStatus(
-            level=LEVELS[driver.mode],
+            level=DiagnosticStatus.ERROR if driver.stopped else LEVELS[driver.mode],
             name="motors",
-            message=driver.reason or driver.mode.value,
+            message=driver.stopped or driver.reason or driver.mode.value,
             values=[KeyValue(key=key, value=str(value)) for key, value in values.items()],
         )
 

@@ -134,9 +134,7 @@ class Episode:
             self._unrecorded = StepRecord(self.index, self.step, stamp_ns, observation)
             self._closed = True
             return None
-        action = self._robot.lessen(
-            self._adapter.act(observation), reading.position, self._adapter.authority
-        )
+        action = self._robot.lessen(self._adapter.act(observation), reading.position, self._adapter.authority)
         command = self._robot.command(action, reading.position)
         self._unrecorded = StepRecord(self.index, self.step, stamp_ns, observation, action, command)
         self._last_action, self._answer, self._answered_ns = action, command, stamp_ns

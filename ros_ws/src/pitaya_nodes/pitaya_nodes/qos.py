@@ -21,8 +21,11 @@ SENSOR = _profile(5, reliable=False)
 EVERY_STATE = _profile(200, reliable=False)
 """As `SENSOR`, for those who must see each state (to judge it, or a command that answers it) even when late."""
 
-STATE = _profile(10)
-"""Publishers of robot state: reliable, as joint_state_broadcaster is, so that every reader hears them."""
+STATE = _profile(200)
+"""Publishers of robot state: reliable, as joint_state_broadcaster is, so that every reader hears them.
+
+As many are kept for a reliable reader that lags, such as a recorder on a busy machine, as `EVERY_STATE` takes.
+"""
 
 COMMAND = _profile(10)
 """Joint commands to the gate: must arrive, also at a recorder; the gate judges each one by its stamp."""
@@ -35,6 +38,9 @@ PAIRED = _profile(50)
 
 LATCHED = _profile(1, latched=True)
 """Status and task: whoever joins late gets the latest one at once."""
+
+EVERY_STATUS = _profile(10, latched=True)
+"""Subscriptions to `LATCHED` status, for those who must see each one although another one followed at once."""
 
 BELIEF = _profile(100, latched=True)
 """Beliefs: as latched, and no one of an episode may be lost on the way to a recorder."""

@@ -17,8 +17,6 @@ from pitaya_nodes import convert
 from pitaya_nodes.polled import NeverExecuted
 from pitaya_nodes.reset_job import ResetJob
 
-INACTIVE = "the driver is not active; activate it first"
-
 
 class ResetService:
     """One reset at a time; the same request again joins the one that runs, another one ends it."""
@@ -40,12 +38,12 @@ class ResetService:
             ResetPlant, "reset_plant", lambda _, response: response, callback_group=self._group
         )
 
-    def step(self, stamp_ns: int | None, active: bool) -> None:
+    def step(self, stamp_ns: int | None, refusal: str) -> None:
         """Goes on after a cycle of the driver.
 
         Args:
             stamp_ns: Stamp of the state that the cycle published, if any [ns].
-            active: Whether resets are permitted.
+            refusal: Why no reset may begin, or an empty text.
         """
         if self._job is not None:
             self._job.step(stamp_ns)
@@ -55,10 +53,10 @@ class ResetService:
             request, header = handle.service_take_request(ResetPlant.Request)
         if header is None:
             return
-        if active:
-            self._take_up(request, header)
+        if refusal:
+            self._send(header, ResetPlant.Response(message=refusal))
         else:
-            self._send(header, ResetPlant.Response(message=INACTIVE))
+            self._take_up(request, header)
 
     def go_on(self) -> bool:
         """A person has helped; whether a reset was waiting for that."""
