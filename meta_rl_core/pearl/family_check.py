@@ -6,7 +6,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from meta_rl_core.errors import ContractError
 from meta_rl_core.pearl.config import PearlConfig
@@ -14,10 +13,12 @@ from meta_rl_core.tasks import Array, TaskFamily
 
 STEPS = 3
 _VISIBLE_DIFFERENCE = 1e-6
+_START = "or start every body alike: a start depends on its seed alone, and motion may tell the rest"
+_MOTION = "or set changes_dynamics if it changes how worlds move"
 
 
 def check_family(family: TaskFamily) -> None:
-    """Lets two worlds of different tasks, but one seed and one sequence of actions, run for a few steps.
+    """Draws tasks, and lets two worlds of different ones, but one seed and one sequence of actions, run a few steps.
 
     Raises:
         ContractError: If shapes or types are wrong, a reward or an observation is not finite, or the task shows in
@@ -25,22 +26,30 @@ def check_family(family: TaskFamily) -> None:
     """
     spec = family.spec
     tasks = _two_tasks(family)
+    generator = np.random.Generator(np.random.PCG64(0))
+    for what, drawn in (
+        ("heldout_tasks(2, seed)", family.heldout_tasks(2, 0)),
+        ("sample_tasks(2, generator)", family.sample_tasks(2, generator)),
+    ):
+        _expect(family, what, drawn, (2, len(spec.task_names)), "one column per task name")
     worlds = family.make_worlds(2)
     observation = worlds.reset(tasks, np.zeros(2, dtype=np.int64))
     _expect(family, "observation of reset()", observation, (2, spec.observation_dim))
-    _expect_hidden(family, "the observation of reset()", observation)
-    generator = np.random.Generator(np.random.PCG64(0))
+    # Not even a task that moves the body: how a world starts depends on its seed alone.
+    _expect_hidden(family, "the observation of reset()", observation, _START)
     for _ in range(STEPS):
         actions = np.repeat(generator.uniform(-1.0, 1.0, size=(1, spec.action_dim)), 2, axis=0)
         result = worlds.step(actions)
         _expect(family, "observation of step()", result.observation, (2, spec.observation_dim))
         _expect(family, "signals of step()", result.signals, (2, len(spec.signal_names)))
-        _expect(family, "terminal of step()", result.terminal, (2,))
-        _expect_hidden(family, "the observation of step()", result.observation)
-        _expect_hidden(family, "the signals of step()", result.signals)
+        _expect_flags(family, "terminal of step()", result.terminal)
+        if not family.changes_dynamics:
+            _expect_hidden(family, "the observation of step()", result.observation, _MOTION)
+            _expect_hidden(family, "the signals of step()", result.signals, _MOTION)
         judged = family.reward_model.judge(result.signals, actions, tasks)
-        for name in ("reward", "sparse_reward", "error", "success"):
+        for name in ("reward", "sparse_reward", "error"):
             _expect(family, f"{name} of judge()", getattr(judged, name), (2,))
+        _expect_flags(family, "success of judge()", judged.success)
 
 
 def check_settings(family: TaskFamily, config: PearlConfig) -> None:
@@ -68,7 +77,7 @@ def check_settings(family: TaskFamily, config: PearlConfig) -> None:
 def _two_tasks(family: TaskFamily) -> Array:
     """Two training tasks that differ in all that is hidden and agree in what is meant to be seen, shape (2, K)."""
     spec = family.spec
-    tasks = np.asarray(family.training_tasks())
+    tasks = _numbers(family, "training_tasks()", family.training_tasks())
     if tasks.ndim != 2 or not len(tasks) or tasks.shape[1] != len(spec.task_names):
         raise ContractError(
             f"training_tasks() of {spec.name!r} must have shape (n, {len(spec.task_names)}), one column per task name, "
@@ -82,24 +91,39 @@ def _two_tasks(family: TaskFamily) -> Array:
     return pair
 
 
-def _expect(family: TaskFamily, what: str, values: Any, shape: tuple[int, ...]) -> None:
-    got: NDArray[Any] = np.asarray(values)
+def _numbers(family: TaskFamily, what: str, values: Any) -> Array:
+    try:
+        return np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ContractError(f"{what} of {family.spec.name!r} must be an array of numbers: {error}") from error
+
+
+def _expect(
+    family: TaskFamily, what: str, values: Any, shape: tuple[int, ...], why: str = "for two worlds"
+) -> None:
+    got = _numbers(family, what, values)
     if got.shape != shape:
-        raise ContractError(
-            f"{what} of {family.spec.name!r} must have shape {shape} for two worlds, got {got.shape}"
-        )
+        raise ContractError(f"{what} of {family.spec.name!r} must have shape {shape} {why}, got {got.shape}")
     if not np.isfinite(got).all():
         raise ContractError(f"{what} of {family.spec.name!r} holds NaN or infinity: {got.tolist()}")
 
 
-def _expect_hidden(family: TaskFamily, where: str, values: Array) -> None:
-    """The same start and the same actions must look the same whatever the hidden task, unless it moves the body."""
-    if family.changes_dynamics:
-        return
-    different = np.flatnonzero(np.abs(values[0] - values[1]) > _VISIBLE_DIFFERENCE)
+def _expect_flags(family: TaskFamily, what: str, values: Any) -> None:
+    """True or false per world, and nothing that merely looks like it: ~1.0 is an error, and ~1 is -2, which is true."""
+    _expect(family, what, values, (2,))
+    kind = getattr(values, "dtype", type(values).__name__)
+    if kind != np.bool_:
+        raise ContractError(
+            f"{what} of {family.spec.name!r} must be an array of bool, as a comparison gives it, got {kind}"
+        )
+
+
+def _expect_hidden(family: TaskFamily, where: str, values: Array, otherwise: str) -> None:
+    """The same start and the same actions must look the same whatever the hidden task."""
+    different = np.flatnonzero(np.abs(np.subtract(*values)) > _VISIBLE_DIFFERENCE)
     if len(different):
         raise ContractError(
             f"{where} of {family.spec.name!r} differs between two tasks at elements {different.tolist()} though seed "
-            "and actions are the same: the task must be hidden. Leave it out, name it in visible_task_names, or set "
-            "changes_dynamics if it changes how worlds move"
+            "and actions are the same: the task must be hidden. Leave it out, name it in visible_task_names, "
+            f"{otherwise}"
         )

@@ -3,15 +3,23 @@
 
 from __future__ import annotations
 
+import csv
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from meta_rl_core.pearl.agent import Agent
 from meta_rl_core.pearl.config import PearlConfig
 from meta_rl_core.pearl.evaluation import evaluate
 from meta_rl_core.pearl.rollout import Explorer
-from tests.helpers.toy_family import LineFamily
+from meta_rl_core.pearl.trainer import Trainer
+from meta_rl_core.tasks import Array, WorldsStep
+from tests.helpers.small_runs import small_config
+from tests.helpers.told_networks import contexts_read, hypotheses_acted_on, say_always
+from tests.helpers.toy_family import LineFamily, LineWorlds
 
 
 def make_explorer(**settings: object) -> Explorer:
@@ -79,3 +87,74 @@ def test_the_mean_of_a_posterior_does_not_depend_on_the_draw() -> None:
     with torch.no_grad():
         expected = explorer.agent.posterior(context)[0].numpy()
     assert means[0] == pytest.approx(expected, abs=1e-6)
+
+
+def test_the_posterior_reads_each_transition_lived_so_far_once_however_small_training_contexts_are() -> None:
+    explorer = make_explorer(context_size=4)
+    lived: list[torch.Tensor] = []
+    episode = explorer.episode
+
+    def spy(*arguments, **options):  # type: ignore[no-untyped-def]
+        result = episode(*arguments, **options)
+        lived.append(explorer._encoded(result))
+        return result
+
+    explorer.episode = spy  # type: ignore[method-assign]
+    read = contexts_read(explorer.agent)
+    tasks = np.array([[0.5], [-0.7]])
+    evaluate(explorer, tasks, episodes=4, exploration_episodes=2, generator=np.random.default_rng(0))
+    # Two tasks after two episodes of five steps, and again after three.
+    expected = [torch.cat(lived[:2], dim=1), torch.cat(lived[:3], dim=1)]
+    assert [context.shape[1] for context in read] == [10, 10, 15, 15]
+    for index, context in enumerate(read):
+        assert torch.equal(context[0], expected[index // 2][index % 2])
+
+
+def test_adapted_episodes_act_on_a_sample_of_the_posterior_and_exploring_ones_of_the_prior() -> None:
+    explorer = make_explorer(context_size=4)
+    say_always(explorer.agent, 1.0, 1.0)
+    acted = hypotheses_acted_on(explorer)
+    evaluate(
+        explorer, np.zeros((400, 1)), episodes=4, exploration_episodes=2, generator=np.random.default_rng(0)
+    )
+    # Each transition says N(1, 1): ten of them N(1, 1 / 10), fifteen N(1, 1 / 15). 400 tasks, 5 dimensions.
+    for z, mean, std in zip(acted, (0.0, 0.0, 1.0, 1.0), (1.0, 1.0, 10**-0.5, 15**-0.5), strict=True):
+        assert z.mean() == pytest.approx(mean, abs=0.05)
+        assert z.std() == pytest.approx(std, rel=0.06)
+    assert len(np.unique(np.concatenate(acted), axis=0)) == 1600
+
+
+class NearerWorlds(LineWorlds):
+    """Never move; stand 10 from the goal in the first episode, 20 in the second, on it in the third."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__(count, np.inf)
+        self.episodes = 0
+
+    def reset(self, tasks: Array, seeds: NDArray[np.int64]) -> Array:
+        away = (10.0, 20.0, 0.0)[self.episodes % 3]
+        self.episodes += 1
+        observation = super().reset(tasks, seeds)
+        self.position = tasks[:, 0] + away
+        return observation
+
+    def step(self, actions: Array) -> WorldsStep:
+        result = super().step(0.0 * actions)
+        return result._replace(observation=np.zeros_like(result.observation))
+
+
+def test_a_row_of_progress_scores_the_first_and_the_last_episode_and_none_between(tmp_path: Path) -> None:
+    family = LineFamily()
+    family.changes_dynamics = True
+    family.make_worlds = NearerWorlds  # type: ignore[assignment]
+    Trainer(family, small_config(), tmp_path).run()
+    with (tmp_path / "progress.csv").open(newline="") as file:
+        (row,) = csv.DictReader(file)
+    # Five steps each; on the goal the sparse reward is 1 a step. The mean over all three would be a return of -50.
+    for name, first, adapted in (
+        ("return", -50.0, 0.0),
+        ("sparse", 0.0, 5.0),
+        ("success", 0.0, 1.0),
+        ("error", 10.0, 0.0),
+    ):
+        assert (float(row[f"{name}_first"]), float(row[f"{name}_adapted"])) == (first, adapted)
