@@ -21,6 +21,7 @@ from pitaya_nodes import qos
 from pitaya_nodes.commanders import UNNAMED
 from pitaya_nodes.convert import stamp_ns
 from tests.faults.bad_network import Chaos
+from tests.faults.bounds import allowed
 from tests.faults.live import Live, Sent, graph, tool
 from tests.faults.tally import Tally
 
@@ -259,4 +260,4 @@ def _judge(fault: Sent | None, since_ns: int, longest_s: float, said: str) -> tu
     latency_s = 1e-9 * (fault.sent_ns - since_ns)
     if not re.search(said, fault.message.reason):
         return f"the reason does not tell of it: {fault.message.reason}", latency_s
-    return (f"FAULT only after {1e3 * latency_s:.0f} ms" if latency_s > longest_s else ""), latency_s
+    return (f"FAULT only after {1e3 * latency_s:.0f} ms" if latency_s > allowed(longest_s) else ""), latency_s

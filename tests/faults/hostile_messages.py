@@ -179,27 +179,40 @@ def _time(stamp_ns: int) -> Any:
 def renamed_joints(cases: int, generator: np.random.Generator, folder: Path) -> Tally:
     """Row 3: half of the cases must change nothing to the bit, the other half must be refused."""
     core, tally = Core(make_bundle(folder)), Tally()
+    permuted = refused = 0
     for index in range(cases):
         first_ns = FIRST_NS + index * 10**9
         plain = core.reading(first_ns, generator)
-        wanted = core.begin(1, first_ns).answer(core.names.arrange(plain))
-        z = core.adapter.z
         if index % 2 == 0:
-            core.begin(1, first_ns)
-            core.adapter._z = z  # the same hypothesis for both
-            got = core.episode.answer(core.names.arrange(_harmless(plain, generator)))
-            same = wanted is not None and got is not None and wanted.tobytes() == got.tobytes()
-            tally.case("" if same else f"case {index}: permuted names gave {got}, plain ones {wanted}")
-            continue
-        wrong = _harmful(plain, generator)
-        try:
-            core.names.arrange(wrong)
-        except PitayaError as error:
-            named = any(name in str(error) for name in core.robot.joint_names) or "numbers" in str(error)
-            tally.case("" if named else f"case {index}: the refusal names nothing: {error}")
+            harmless = _harmless(plain, generator)
+            permuted += tuple(name for name in harmless.names if name in plain.names) != plain.names
+            complaint = _answered_the_same(core, plain, harmless)
         else:
-            tally.case(f"case {index}: accepted {wrong.names}")
+            complaint = _refused_by_name(core, _harmful(plain, generator))
+            refused += not complaint
+        tally.case(complaint and f"case {index}: {complaint}")
+    tally.measured = {"cases with names in another order": permuted, "cases refused by name": refused}
     return tally
+
+
+def _answered_the_same(core: Core, plain: JointReading, harmless: JointReading) -> str:
+    wanted = core.begin(1, plain.stamp_ns).answer(core.names.arrange(plain))
+    z = core.adapter.z
+    core.begin(1, plain.stamp_ns)
+    core.adapter._z = z  # the same hypothesis for both
+    got = core.episode.answer(core.names.arrange(harmless))
+    if wanted is not None and got is not None and wanted.tobytes() == got.tobytes():
+        return ""
+    return f"permuted names gave {got}, plain ones {wanted}"
+
+
+def _refused_by_name(core: Core, wrong: JointReading) -> str:
+    try:
+        core.names.arrange(wrong)
+    except PitayaError as error:
+        named = any(name in str(error) for name in core.robot.joint_names) or "numbers" in str(error)
+        return "" if named else f"the refusal names nothing: {error}"
+    return f"accepted {wrong.names}"
 
 
 def _harmless(reading: JointReading, generator: np.random.Generator) -> JointReading:

@@ -44,6 +44,7 @@ _HEARD = {
 
 _STATUSES = ("policy_node/status", "command_gate/status")
 _ATTEMPTS, _MOVING = 5, 3
+_LAST_WORDS_S = 0.05
 
 
 class Sent(NamedTuple):
@@ -57,6 +58,17 @@ class Sent(NamedTuple):
     def stamp_ns(self) -> int:
         """Its header's stamp [ns]."""
         return convert.stamp_ns(self.message.header.stamp)
+
+
+def forwards(executed: Sent, commands: Mapping[int, Sent]) -> bool:
+    """Whether this is what the policy chose, not a hold of the gate's own.
+
+    Args:
+        executed: What the gate sent.
+        commands: What the policy sent, by stamp [ns].
+    """
+    command = commands.get(executed.stamp_ns)
+    return command is not None and executed.message.position == command.message.position
 
 
 class Live(Graph):
@@ -120,6 +132,12 @@ class Live(Graph):
         for messages in self.heard.values():
             del messages[:-1]
 
+    def catch_up(self) -> None:
+        """Hears all that was sent until now: on a busy machine the observer lags behind what it observes."""
+        now_ns, states = time.time_ns(), self.heard["joint_states"]
+        self.probe.until(lambda: states and states[-1].sent_ns >= now_ns)
+        self.probe.spin(_LAST_WORDS_S)
+
     def act(self, **fields: Any) -> Any:
         """Sends an endless goal, again if it is refused or ends in a fault, and waits until commands are executed.
 
@@ -181,8 +199,13 @@ class Live(Graph):
         os.kill(self.child(node).process.pid, number)
         return time.time_ns()
 
-    def restart(self, node: str) -> float:
-        """Starts a node anew after its end and activates it; gives when it was started [s, monotonic]."""
+    def restart(self, node: str, pause_s: float = 0.0) -> float:
+        """Starts a node anew after its end and activates it; gives when it was started [s, monotonic].
+
+        Args:
+            node: Its name.
+            pause_s: How long it stays configured before it is activated, so that DDS makes it known to all [s].
+        """
         child = self.child(node)
         child.process.wait(30)
         self.processes.children.remove(child)
@@ -195,6 +218,8 @@ class Live(Graph):
         for transition in (Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE):
             if not self.probe.change(node, transition):
                 raise RuntimeError(f"{node} refused to start again: {self.child(node).log_tail(5)}")
+            if transition == Transition.TRANSITION_CONFIGURE:
+                self.probe.spin(pause_s)
         return started_s
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.faults.live import Live, graph
+from tests.faults.live import Live, forwards, graph
 from tests.faults.tally import Tally
 
 ALLOWED_SHARE = 0.001
@@ -45,6 +45,7 @@ def oversubscribed(cases: int, generator: np.random.Generator, folder: Path) -> 
     del generator
     tally = Tally(allowed_share=ALLOWED_SHARE)
     load = 2 * len(os.sched_getaffinity(0))
+    through_s: dict[int, float] = {}
     with graph(folder, {"policy_node": {"plant_timeout_s": 60.0, "reward_timeout_s": 5.0}}) as live:
         live.act()
         live.forget()
@@ -53,9 +54,26 @@ def oversubscribed(cases: int, generator: np.random.Generator, folder: Path) -> 
             live.forget()
             while tally.cases < cases:
                 live.probe.spin(_BLOCK_S)
+                through_s |= _through_s(live)
                 _count_ticks(live, tally)
-    tally.measured = {"busy processes": load, "processors": len(os.sched_getaffinity(0))}
+    late_ms = 1e3 * float(np.quantile(list(through_s.values()), 0.99))
+    tally.measured = {
+        "busy processes": load,
+        "processors": len(os.sched_getaffinity(0)),
+        "from a state through policy, gate and filter to the gate's command, p99 [ms]": late_ms,
+    }
     return tally
+
+
+def _through_s(live: Live) -> dict[int, float]:
+    """How long after its state each command of the policy left the gate [s], by stamp [ns]."""
+    states = {item.stamp_ns: item.sent_ns for item in live.heard["joint_states"]}
+    commands = {item.stamp_ns: item for item in live.heard["joint_command"]}
+    return {
+        item.stamp_ns: 1e-9 * (item.sent_ns - states[item.stamp_ns])
+        for item in live.heard["executed_command"]
+        if item.stamp_ns in states and forwards(item, commands)
+    }
 
 
 def _count_ticks(live: Live, tally: Tally) -> None:

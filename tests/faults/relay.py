@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """A node between a sender and its readers that drops, delays, repeats, reorders, corrupts or cuts, by a seeded script.
 
-`python -m tests.faults.relay SENSOR raw/joint_states joint_states` passes joint states on. What it does to them comes
-as JSON on the latched topic `chaos`: any of drop, repeat, corrupt, wild (shares from 0 to 1; wild ones get another
-stamp), delay_s (longest), reorder (share of messages held back behind the next one), cut (true lets nothing pass) and
-seed.
+`python -m tests.faults.relay SENSOR raw/joint_states joint_states` passes joint states on; further threes pass further
+topics on. What it does to them comes as JSON on the latched topic `chaos`: any of drop, repeat, corrupt, wild (shares
+from 0 to 1; wild ones get another stamp), delay_s (longest), reorder (share of messages held back behind the next one),
+cut (true lets nothing pass) and seed.
 """
 
 from __future__ import annotations
@@ -120,17 +120,20 @@ class Relay(Node):
 def main(arguments: list[str]) -> None:
     """Runs until it is told to stop."""
     rclpy.init()
-    relay = Relay(*arguments)
+    relays = [Relay(*three) for three in zip(*[iter(arguments)] * 3, strict=True)]
     executor = SingleThreadedExecutor()
-    executor.add_node(relay)
+    for relay in relays:
+        executor.add_node(relay)
     try:
         while rclpy.ok():
-            relay.tell()
-            executor.spin_once(timeout_sec=min(relay.send_due(), _NEVER_S))
+            for relay in relays:
+                relay.tell()
+            executor.spin_once(timeout_sec=min(_NEVER_S, *(relay.send_due() for relay in relays)))
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
     finally:
-        relay.destroy_node()
+        for relay in relays:
+            relay.destroy_node()
         rclpy.try_shutdown()
 
 

@@ -98,7 +98,7 @@ def markdown(report: Mapping[str, Any]) -> str:
         "| row | fault | promise | how | cases | failures | 95 % bound | p50 / p99 / max | load | held |",
         "|---|---|---|---|---|---|---|---|---|---|",
         *(_line(row) for row in rows),
-        *(f"| {item['number']} | {item['fault']} | not covered | | 0 | | | | | no |" for item in missing),
+        *(_line_without_run(item) for item in missing if item["why"] == _NEVER_RUN),
         "",
         *_measured(rows),
         *_missed(rows),
@@ -125,6 +125,10 @@ def _line(row: Fields) -> str:
     )
 
 
+def _line_without_run(item: Fields) -> str:
+    return f"| {item['number']} | {item['fault']} | {_NEVER_RUN} | | 0 | | | | | **no** |"
+
+
 def _measured(rows: Sequence[Fields]) -> list[str]:
     lines = []
     for row in rows:
@@ -146,12 +150,15 @@ def _missed(rows: Sequence[Fields]) -> list[str]:
 
 
 def _uncovered(missing: Sequence[Fields]) -> list[str]:
-    if not missing:
+    parts = [item for item in missing if item["why"] != _NEVER_RUN]
+    if not parts:
         return []
     return [
         "## Not covered",
         "",
-        *(f"- Row {item['number']}, {item['fault']}: {item['why']}" for item in missing),
+        "What no row counts a case of, and why. A test that holds it anyway is named.",
+        "",
+        *(f"- Row {item['number']}, {item['fault']}: {item['why']}." for item in parts),
     ]
 
 

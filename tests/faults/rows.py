@@ -31,6 +31,7 @@ class Row:
             get their tallies from one call, by number.
         cases: How many cases, by size of the report; no cases leave the row out of that size.
         cause: Why the figure is out of reach where it is known to be; shown only if it was missed.
+        fewer: Why the published report may have fewer cases than the full size asks for; empty if it may not.
     """
 
     number: str
@@ -40,6 +41,7 @@ class Row:
     run: str
     cases: Sequence[int]
     cause: str = ""
+    fewer: str = ""
 
     def function(self) -> Run:
         """The function that injects the fault."""
@@ -53,7 +55,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Uncovered:
-    """A promise that nothing here tests yet."""
+    """A part of a promise of which no row counts a case, and why."""
 
     number: str
     fault: str

@@ -13,6 +13,7 @@ import pytest
 
 pytest.importorskip("rclpy", reason="these tests start ROS nodes: run them with scripts/with_ros")
 
+from tests.faults import bounds
 from tests.faults.__main__ import grouped, main, run_apart, run_rows
 from tests.faults.report import Result, markdown
 from tests.faults.rows import NOT_COVERED, ROWS, Row, Run, find
@@ -23,7 +24,9 @@ SHORT = grouped(ROWS, "short")
 
 @pytest.mark.flaky(reruns=1)
 @pytest.mark.parametrize("rows", SHORT, ids=lambda rows: rows[0].run.partition(":")[2])
-def test_the_promise_of_a_row_is_kept(rows: list[Row]) -> None:
+def test_the_promise_of_a_row_is_kept(rows: list[Row], monkeypatch: pytest.MonkeyPatch) -> None:
+    # Times by the wall clock, on a machine that others use too; the report holds them to the promise itself.
+    monkeypatch.setattr(bounds, "factor", 2.0)
     for result in run_rows(rows, rows[0].count("short"), seed=1):
         assert result.tally.cases > 0
         assert result.tally.held, [*result.tally.unmet, *result.tally.complaints]
@@ -33,7 +36,7 @@ def test_every_row_is_there_once_and_runs_more_cases_the_longer_the_form() -> No
     numbers = [row.number for row in ROWS]
     assert len(set(numbers)) == len(numbers)
     covered = {int(number.split()[0]) for number in (*numbers, *(item.number for item in NOT_COVERED))}
-    assert covered == set(range(1, 26))
+    assert covered == set(range(1, 27))
     for row in ROWS:
         full, quick, short = row.cases
         assert full >= quick >= short
@@ -41,6 +44,17 @@ def test_every_row_is_there_once_and_runs_more_cases_the_longer_the_form() -> No
     assert [row.number for row in find(["12", "2a"])] == ["2 a", "12 a", "12 b"]
     with pytest.raises(ValueError, match="no row 99"):
         find(["99"])
+
+
+def test_the_published_report_has_every_row_with_all_its_cases_or_it_is_said_why_there_are_fewer(
+    repository: Path,
+) -> None:
+    report = json.loads((repository / "docs" / "fault_report.json").read_text(encoding="utf-8"))
+    published = {row["row"]: row["cases"] for row in report["rows"]}
+    assert list(published) == [row.number for row in ROWS], "run the rows that differ, see make fault-report"
+    assert min(published.values()) > 0
+    short = [row.number for row in ROWS if published[row.number] < row.count("full") and not row.fewer]
+    assert not short, f"fewer cases than rows.yaml asks for, and no reason given there: rows {short}"
 
 
 @pytest.mark.parametrize(
@@ -87,10 +101,13 @@ def test_the_page_names_what_was_missed_and_why() -> None:
         "load_average": [1.0],
     }
     rows = [Result(row, tally, 1.0).to_dict(machine)]
-    page = markdown({"machine": machine, "rows": rows, "not_covered": []})
+    missing = [{"number": "1", "fault": "a fault of the machine", "why": "there is no other machine"}]
+    page = markdown({"machine": machine, "rows": rows, "not_covered": missing})
     assert "| 1 | a fault | a promise | somehow | 2 | 1 | 97 % | 2 / 2.98 / 3 | 1 | **no** |" in page
     assert "- case 1: too late" in page
     assert "The machine is slow." in page
+    assert page.endswith("\n- Row 1, a fault of the machine: there is no other machine.\n")
+    assert page.count("a fault of the machine") == 1, "only rows that have not been run stand in the table"
 
 
 def test_a_row_that_breaks_down_is_reported_as_not_held() -> None:

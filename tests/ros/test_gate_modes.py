@@ -23,11 +23,7 @@ from tests.ros.external_plant import FINGERS, VALVE
 from tests.ros.graph import REPOSITORY, Graph
 
 START = dict(zip(FINGERS, [0.0, -math.pi / 3, math.pi / 3] * 3, strict=True))
-HELD_WITHIN_NS = 100_000_000
-"""After the word to stop, row 26 of the fault report; twice that here, on a machine that others use too."""
 ACTIVATE, DEACTIVATE = Transition.TRANSITION_ACTIVATE, Transition.TRANSITION_DEACTIVATE
-
-
 AnyRobot = TypeVar("AnyRobot", bound="Robot")
 
 
@@ -137,9 +133,8 @@ def test_an_emergency_stop_holds_at_once_and_lasts_until_a_person_clears_it(
     gate: Graph, robot: Robot, way: str
 ) -> None:
     left_ns: list[int] = []
-    robot.create_subscription(
-        JointCommand, "executed_command", lambda _, info: left_ns.append(info["source_timestamp"]), 50
-    )
+    clock = lambda _, info: left_ns.append(info["source_timestamp"])  # noqa: E731
+    robot.create_subscription(JointCommand, "executed_command", clock, 50)
     run(gate, robot)
     gate.probe.until(lambda: left_ns)
     if way == "topic":
@@ -152,12 +147,12 @@ def test_an_emergency_stop_holds_at_once_and_lasts_until_a_person_clears_it(
         gate.probe.until(button.service_is_ready)
         pressed_ns = time.time_ns()
         answer = button.call_async(Trigger.Request())
-        gate.probe.until(answer.done)
-        assert answer.result().success
+        gate.probe.until(lambda: answer.done() and answer.result().success)
     wait_for(gate, GateStatus.STOPPED, f"emergency stop {'on' if way == 'topic' else 'by'} {way}")
     gate.probe.spin(0.5)
     assert held(robot)
-    assert 0 < left_ns[-1] - pressed_ns <= 2 * HELD_WITHIN_NS
+    # Promised are 0.1 s; here, on a machine that others use too, twice that.
+    assert 0 < left_ns[-1] - pressed_ns <= 0.2e9
     passed = len(robot.sent)
     gate.probe.spin(0.5)  # commands still come
     assert len(robot.sent) == passed
