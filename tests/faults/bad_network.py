@@ -166,8 +166,8 @@ def corrupted_messages(cases: int, generator: np.random.Generator, folder: Path)
             while live.last("policy_node/status").message.mode != PolicyStatus.READY and tally.cases < cases:
                 live.probe.spin(1.0)
                 seen += len(live.heard["executed_command"]) - 1
-                reasons = [item.message.reason for item in live.heard["policy_node/status"]]
-                ended = next((text for text in reasons if text.startswith("goal ended")), ended)
+                told = [item.message for item in live.heard["policy_node/status"]]
+                ended = next((status.reason for status in told if status.mode == PolicyStatus.READY), ended)
                 _count_states(live, tally)
                 live.forget()
             chaos.do()
