@@ -6,11 +6,17 @@ from __future__ import annotations
 import shlex
 import signal
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
 
 import click
 
 RANGES_FILE = "ranges.yaml"
+STOPPING = (signal.SIGINT, signal.SIGTERM)
+ONE_REQUEST_S = 0.2
+"""Signals within so long of the first ask for the same: `timeout` sends its own twice."""
 
 
 @click.command()
@@ -93,7 +99,7 @@ def train(
     """Meta-train a policy on FAMILY, a registered name or 'package.module:factory'.
 
     Writes progress.csv, TensorBoard logs, a checkpoint that resumes and the best policy so far; `pitaya export`
-    turns the run into a bundle. Ctrl-C saves.
+    turns the run into a bundle. Ctrl-C saves the end of the last iteration; a second one ends without saving.
     """
     import torch
 
@@ -105,8 +111,7 @@ def train(
     from meta_rl_core.registry import load_family
 
     # A run in the background inherits an ignored SIGINT, and a machine that shuts down sends SIGTERM: both save.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.default_int_handler)
+    _answer(_save_and_end)
     checked_device(device)
     if iterations is not None and steps is not None:
         raise click.UsageError("--steps and --iterations both say when to end; give one of them")
@@ -136,6 +141,20 @@ def train(
         (directory / COMMAND_FILE).write_text(shlex.join(["pitaya", *sys.argv[1:]]) + "\n")
     trainer.run()
     click.echo(f"run: {directory}")
+
+
+def _save_and_end(number: int, frame: FrameType | None) -> None:
+    """Interrupts the run, which then saves; from now on a signal ends the process at once, whatever it is doing."""
+    del number, frame
+    _answer(signal.SIG_IGN)
+    time.sleep(ONE_REQUEST_S)
+    _answer(signal.SIG_DFL)
+    raise KeyboardInterrupt
+
+
+def _answer(handler: Callable[[int, FrameType | None], None] | signal.Handlers) -> None:
+    for number in STOPPING:
+        signal.signal(number, handler)
 
 
 def _same_ranges(directory: Path, ranges: Path | None) -> None:

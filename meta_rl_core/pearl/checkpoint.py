@@ -8,6 +8,7 @@ very same numbers. Nothing in it is pickled.
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -21,85 +22,113 @@ from torch import Tensor
 from meta_rl_core.errors import CheckpointError, InvalidValueError
 from meta_rl_core.pearl.config import PearlConfig
 from meta_rl_core.pearl.learner import Learner
-from meta_rl_core.pearl.replay import TaskReplay
+from meta_rl_core.pearl.replay import Index, TransitionStore
+from meta_rl_core.pearl.snapshot import AVERAGED, Snapshot
+from meta_rl_core.pearl.visits import RelabelledReplay
 
-VERSION = 2
+VERSION = 3
+IN_PARTS = 3
+"""The version from which on rows of the replay lie in files of their own, and tasks never share a row."""
 MAY_CHANGE = ("iterations", "environment_steps")
 """How long a run goes on may change when it is resumed."""
-AVERAGED = "averaged."
-"""Prefix of the averaged agent's weights: the policy that is evaluated and exported."""
 
 
-def save_checkpoint(learner: Learner, directory: Path, progress: dict[str, Any]) -> None:
-    """Writes everything `load_checkpoint` needs; a crash while writing leaves the previous checkpoint intact.
+class CheckpointFolder:
+    """The one checkpoint of a run; it knows which of its files need not be written again."""
 
-    Args:
-        learner: The run so far.
-        directory: Replaced as a whole.
-        progress: JSON data of the training loop (iteration, best score, wall time).
-    """
-    fresh = directory.with_name(directory.name + ".writing")
-    shutil.rmtree(fresh, ignore_errors=True)
-    fresh.mkdir(parents=True)
-    averaged = {AVERAGED + name: value for name, value in learner.averaged.state_dict().items()}
-    save_file(_contiguous({**learner.update.state_dict(), **averaged}), fresh / "networks.safetensors")
-    save_file(_optimiser_tensors(learner), fresh / "optimisers.safetensors")
-    save_file(
-        _contiguous({**learner.replay.store.state(), **_row_tensors(learner)}), fresh / "replay.safetensors"
-    )
-    state = {
-        "version": VERSION,
-        "family": learner.family.spec.name,
-        "config": learner.config.to_dict(),
-        "env_steps": learner.env_steps,
-        "updates": learner.updates,
-        "replay_total": learner.replay.store.total,
-        "observation_moments": learner.moments.to_dict(),
-        "generator": learner.generator.bit_generator.state,
-        "torch_generator": learner.torch_generator.get_state().tolist(),
-        "progress": progress,
-    }
-    (fresh / "state.json").write_text(json.dumps(state))
-    previous = directory.with_name(directory.name + ".previous")
-    shutil.rmtree(previous, ignore_errors=True)
-    if directory.exists():
-        directory.rename(previous)
-    fresh.rename(directory)
-    shutil.rmtree(previous, ignore_errors=True)
+    def __init__(self, directory: Path) -> None:
+        """`directory` is replaced as a whole by every `write`."""
+        self.directory = directory
+        self._fresh = directory.with_name(directory.name + ".writing")
+        self._previous = directory.with_name(directory.name + ".previous")
+        self._stamps: dict[int, int] = {}
+
+    def exists(self) -> bool:
+        """Whether there is something to resume from, a crash while swapping included."""
+        return self.directory.exists() or self._previous.exists()
+
+    def write(self, snapshot: Snapshot, store: TransitionStore) -> None:
+        """Writes everything `read` needs; a crash or interrupt meanwhile leaves the previous checkpoint intact.
+
+        Args:
+            snapshot: The run at its newest mark.
+            store: Its replay, which may have gone on since.
+        """
+        shutil.rmtree(self._fresh, ignore_errors=True)
+        self._fresh.mkdir(parents=True)
+        books = {name: torch.from_numpy(rows.copy()) for name, rows in snapshot.books.items()}
+        for name, tensors in (
+            ("networks", snapshot.networks),
+            ("optimisers", snapshot.optimisers),
+            ("books", books),
+        ):
+            save_file(tensors, self._fresh / f"{name}.safetensors")
+        stamps = snapshot.replay.stamps
+        for part in sorted(stamps):
+            self._write_part(part, snapshot, store)
+        state = {
+            "version": VERSION,
+            "replay_total": snapshot.replay.total,
+            "replay_stamps": [stamps[part] for part in sorted(stamps)],
+            **snapshot.state,
+        }
+        (self._fresh / "state.json").write_text(json.dumps(state))
+        if self.directory.exists():
+            shutil.rmtree(self._previous, ignore_errors=True)
+            self.directory.rename(self._previous)
+        self._fresh.rename(self.directory)
+        shutil.rmtree(self._previous, ignore_errors=True)
+        self._stamps = dict(stamps)
+
+    def _write_part(self, part: int, snapshot: Snapshot, store: TransitionStore) -> None:
+        """Rows that have not changed since the checkpoint before are its file under a second name."""
+        name = _part_name(part)
+        if self._stamps.get(part) == snapshot.replay.stamps[part]:
+            try:
+                os.link(self.directory / name, self._fresh / name)
+                return
+            except OSError:
+                pass  # a file system without hard links, or a checkpoint that somebody has moved away
+        save_file(store.part(part, snapshot.replay), self._fresh / name)
+
+    def read(self, learner: Learner) -> dict[str, Any]:
+        """Puts `learner` back to where the snapshot was taken.
+
+        Returns:
+            The `progress` that was saved.
+
+        Raises:
+            CheckpointError: If files are missing or damaged, or belong to another family, preset or version.
+        """
+        directory = self.directory
+        if not directory.exists() and self._previous.exists():
+            directory = self._previous
+        try:
+            state = json.loads((directory / "state.json").read_text())
+            _check_origin(learner, state, directory)
+            progress = _restore(learner, state, directory)
+        except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+            reason = f"{error} is missing" if isinstance(error, KeyError) else error
+            raise CheckpointError(
+                f"no usable checkpoint in {directory}: {reason}; start anew with another --out"
+            ) from error
+        self._stamps = dict(enumerate(state.get("replay_stamps", [])))
+        return progress
 
 
-def load_checkpoint(learner: Learner, directory: Path) -> dict[str, Any]:
-    """Puts `learner` back to where `save_checkpoint` was called.
-
-    Returns:
-        The `progress` that was saved.
-
-    Raises:
-        CheckpointError: If files are missing or damaged, or belong to another family, preset or version.
-    """
-    previous = directory.with_name(directory.name + ".previous")
-    if not directory.exists() and previous.exists():
-        directory = previous
-    try:
-        state = json.loads((directory / "state.json").read_text())
-        _check_origin(learner, state, directory)
-        return _restore(learner, state, directory)
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
-        reason = f"{error} is missing" if isinstance(error, KeyError) else error
-        raise CheckpointError(
-            f"no usable checkpoint in {directory}: {reason}; start the run without --resume"
-        ) from error
+def _part_name(part: int) -> str:
+    return f"replay-{part:04}.safetensors"
 
 
 def _restore(learner: Learner, state: dict[str, Any], directory: Path) -> dict[str, Any]:
-    networks, optimisers, replay = (
-        load_file(directory / f"{name}.safetensors") for name in ("networks", "optimisers", "replay")
+    networks, optimisers = (
+        load_file(directory / f"{name}.safetensors") for name in ("networks", "optimisers")
     )
     averaged = {name: networks.pop(name) for name in list(networks) if name.startswith(AVERAGED)}
     learner.averaged.load_state_dict({name.removeprefix(AVERAGED): value for name, value in averaged.items()})
     learner.update.load_state_dict(networks)
     _restore_optimisers(learner, optimisers)
-    _restore_replay(learner, replay, state["replay_total"])
+    _restore_replay(learner, state, directory)
     if learner.config.normalise_observations:
         learner.moments.restore(state["observation_moments"])
     learner.env_steps = state["env_steps"]
@@ -115,7 +144,7 @@ def _check_origin(learner: Learner, state: Any, directory: Path) -> None:
     version = state.get("version") if isinstance(state, dict) else None
     # Version 1 kept places in the replay, which are serial numbers as long as the replay has not gone round.
     once_round = version == 1 and state["replay_total"] <= learner.config.replay_capacity
-    if version != VERSION and not once_round:
+    if version not in (2, VERSION) and not once_round:
         raise CheckpointError(
             f"{directory} has version {version!r}, this build reads version {VERSION}; resume it with the Pitaya that "
             "wrote it, or start anew with another --out"
@@ -139,19 +168,6 @@ def _check_origin(learner: Learner, state: Any, directory: Path) -> None:
         )
 
 
-def _contiguous(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name: value.detach().clone().contiguous() for name, value in tensors.items()}
-
-
-def _optimiser_tensors(learner: Learner) -> dict[str, Tensor]:
-    found = {}
-    for name, optimiser in learner.update.optimisers().items():
-        for index, values in optimiser.state_dict()["state"].items():
-            for key, value in values.items():
-                found[f"{name}.{index}.{key}"] = torch.as_tensor(value).clone()
-    return found
-
-
 def _restore_optimisers(learner: Learner, tensors: dict[str, Tensor]) -> None:
     for name, optimiser in learner.update.optimisers().items():
         state: dict[int, dict[str, Tensor]] = {}
@@ -162,39 +178,39 @@ def _restore_optimisers(learner: Learner, tensors: dict[str, Tensor]) -> None:
         optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
 
 
-def _row_tensors(learner: Learner) -> dict[str, Tensor]:
-    replay = learner.replay
-    if isinstance(replay, TaskReplay):
-        named = [(f"rl.{task}", rows) for task, rows in enumerate(replay.rl_rows)]
-        named += [(f"context.{task}", rows) for task, rows in enumerate(replay.context_rows)]
-        return {name: torch.from_numpy(rows.copy()) for name, rows in named}
-    found = {
-        "visit.tasks": torch.tensor(replay.tasks, dtype=torch.int64),
-        "visit.prior_counts": torch.tensor(replay.prior_counts, dtype=torch.int64),
-    }
-    lengths = [[len(rows) for rows in visit] for visit in replay.episodes]
-    found["visit.episode_counts"] = torch.tensor([len(counts) for counts in lengths], dtype=torch.int64)
-    found["visit.lengths"] = torch.tensor(
-        [length for counts in lengths for length in counts], dtype=torch.int64
-    )
-    rows = [rows for visit in replay.episodes for rows in visit]
-    found["visit.rows"] = torch.from_numpy(np.concatenate(rows) if rows else np.empty(0, np.int64))
-    return found
-
-
-def _restore_replay(learner: Learner, tensors: dict[str, Tensor], total: int) -> None:
-    replay = learner.replay
-    replay.store.restore(tensors, total)
-    if isinstance(replay, TaskReplay):
-        for task in range(len(replay.rl_rows)):
-            replay.rl_rows[task] = tensors[f"rl.{task}"].numpy()
-            replay.context_rows[task] = tensors[f"context.{task}"].numpy()
+def _restore_replay(learner: Learner, state: dict[str, Any], directory: Path) -> None:
+    replay, total = learner.replay, state["replay_total"]
+    if state["version"] >= IN_PARTS:
+        stamps = dict(enumerate(state["replay_stamps"]))
+        replay.store.restore((load_file(directory / _part_name(part)) for part in stamps), total, stamps)
+        books = load_file(directory / "books.safetensors")
+    else:
+        books = load_file(directory / "replay.safetensors")
+        replay.store.restore([books], total)
+    if isinstance(replay, RelabelledReplay):
+        _restore_visits(replay, books)
         return
-    replay.tasks = tensors["visit.tasks"].tolist()
-    replay.prior_counts = tensors["visit.prior_counts"].tolist()
-    ends = np.cumsum(tensors["visit.lengths"].numpy())
-    parts = np.split(tensors["visit.rows"].numpy(), ends[:-1]) if len(ends) else []
+    for task in range(len(replay.rl_rows)):
+        replay.rl_rows[task], replay.context_rows[task] = (
+            _places(books[f"{kind}.{task}"].numpy(), state, learner.config.replay_capacity)
+            for kind in ("rl", "context")
+        )
+    replay.store.release_all_but(np.concatenate(replay.rl_rows))
+
+
+def _places(rows: Index, state: dict[str, Any], capacity: int) -> Index:
+    """Rows of one book; before version 3 serial numbers in a ring, of which the overwritten ones were left standing."""
+    if state["version"] >= IN_PARTS:
+        return rows
+    return rows[rows >= state["replay_total"] - capacity] % capacity
+
+
+def _restore_visits(replay: RelabelledReplay, books: dict[str, Tensor]) -> None:
+    replay.tasks = books["visit.tasks"].tolist()
+    replay.prior_counts = books["visit.prior_counts"].tolist()
+    ends = np.cumsum(books["visit.lengths"].numpy())
+    parts = np.split(books["visit.rows"].numpy(), ends[:-1]) if len(ends) else []
     replay.episodes = []
-    for count in tensors["visit.episode_counts"].tolist():
+    for count in books["visit.episode_counts"].tolist():
         replay.episodes.append(parts[:count])
         parts = parts[count:]

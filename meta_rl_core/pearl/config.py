@@ -124,6 +124,7 @@ class PearlConfig:
     policy_delay: int = 1
     """Critic updates per actor update (sac_v2)."""
     replay_capacity: int = 1_000_000
+    """Transitions that are kept, the newest ones: of each task, or of all together when relabelling."""
     context_window_visits: int = 2000
     """How many recent task visits feed contexts when relabelling."""
     reduced_precision: bool = False

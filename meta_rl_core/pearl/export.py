@@ -21,9 +21,9 @@ from meta_rl_core.bundle.schema import MOST_HYPOTHESES
 from meta_rl_core.errors import CheckpointError
 from meta_rl_core.networks.recurrent_encoder import RecurrentEncoder
 from meta_rl_core.pearl.agent import Agent
-from meta_rl_core.pearl.checkpoint import AVERAGED
 from meta_rl_core.pearl.config import PearlConfig
 from meta_rl_core.pearl.rollout import Explorer
+from meta_rl_core.pearl.snapshot import AVERAGED
 from meta_rl_core.pearl.trainer import COMMAND_FILE
 from meta_rl_core.registry import load_family
 from meta_rl_core.tasks import TaskFamily

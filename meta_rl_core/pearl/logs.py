@@ -16,26 +16,46 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
+COUNTERS = ("env_steps", "updates")
+"""Columns that are no curves in TensorBoard: steps are its axis, updates follow them."""
+
 
 class RunLog:
     """Appends one row per evaluation; a resumed run appends to the same file."""
 
-    def __init__(self, directory: Path, *, resume_at_updates: int) -> None:
-        """Opens the files; rows later than `resume_at_updates` (from before a kill) are dropped."""
+    def __init__(
+        self, directory: Path, *, resume_at_updates: int | None = None, resume_at_rows: int | None = None
+    ) -> None:
+        """Opens the files; rows from after the checkpoint that the run goes on from are dropped.
+
+        Args:
+            directory: The run folder.
+            resume_at_updates: How far a run is that goes on; None for a new one.
+            resume_at_rows: How many rows it had written; where its checkpoint does not say, all up to its updates.
+        """
         self._csv = directory / "progress.csv"
-        self._tensorboard = _summary_writer(directory / "tensorboard")
-        if self._csv.exists():
-            with self._csv.open(newline="") as file:
-                rows = [row for row in csv.DictReader(file) if int(row["updates"]) <= resume_at_updates]
-            self._csv.unlink()
-            for row in rows:
-                self._write(row)
+        going_on = resume_at_updates is not None
+        kept = _drop_later_rows(self._csv, resume_at_updates or 0, resume_at_rows) if going_on else []
+        self.rows = len(kept)
+        """How many rows there are."""
+        # TensorBoard forgets what it was told of this step and later ones, which the run is about to tell again.
+        last_step = int(kept[-1]["env_steps"]) if kept else 0
+        self._tensorboard = _summary_writer(directory / "tensorboard", last_step if going_on else None)
+        for row in kept:
+            if int(row["env_steps"]) == last_step:
+                self._draw(row)
 
     def add(self, row: dict[str, Any]) -> None:
         """One row: counters, scores and losses."""
         self._write(row)
+        self._draw(row)
+        self.rows += 1
+
+    def _draw(self, row: dict[str, Any]) -> None:
+        if self._tensorboard is None:
+            return
         for name, value in row.items():
-            if self._tensorboard is not None and name not in ("env_steps", "updates"):
+            if name not in COUNTERS and value not in (None, ""):
                 self._tensorboard.add_scalar(name, float(value), int(row["env_steps"]))
 
     def _write(self, row: dict[str, Any]) -> None:
@@ -54,25 +74,79 @@ class RunLog:
             self._tensorboard.close()
 
 
-def _summary_writer(directory: Path) -> Any:
+def _drop_later_rows(file: Path, updates: int, count: int | None) -> list[dict[str, str]]:
+    """Leaves the rows that a checkpoint knows of, letter by letter; the file is whole at every moment."""
+    if not file.exists():
+        return []
+    with file.open(newline="") as stream:
+        lines = list(stream)
+    rows = list(csv.DictReader(lines))
+    if count is None:
+        count = sum(int(row["updates"] or 0) <= updates for row in rows)
+    if count < len(rows):
+        fresh = file.with_name(file.name + ".writing")
+        with fresh.open("w", newline="") as stream:
+            stream.writelines(lines[: 1 + count])
+        fresh.replace(file)
+    return rows[:count]
+
+
+def _summary_writer(directory: Path, purge_step: int | None) -> Any:
     try:
         from torch.utils.tensorboard import SummaryWriter
-    except ImportError:
+    except ImportError as error:
+        Console(stderr=True).print(
+            f"no TensorBoard logs ({error}); progress.csv holds the same. `pip install tensorboard` brings them"
+        )
         return None
-    return SummaryWriter(log_dir=str(directory))
+    return SummaryWriter(log_dir=str(directory), purge_step=purge_step)
 
 
-def progress_bar() -> Progress:
-    """Share done, pace, time left and the newest scores, on one line."""
-    return Progress(
-        TextColumn("[bold]{task.description}"),
-        BarColumn(bar_width=24),
-        TaskProgressColumn(),
-        TimeElapsedColumn(),
-        TextColumn("{task.fields[pace]}"),
-        TextColumn("{task.fields[scores]}"),
-        console=Console(),
-    )
+class Display:
+    """How a run is getting on: one live line in a terminal, plain lines elsewhere."""
+
+    def __init__(self, name: str, share_done: float) -> None:
+        """Shows the share done, time, pace and the newest scores; enter it to begin."""
+        self._pace = ""
+        self._bar = Progress(
+            TextColumn("[bold]{task.description}"),
+            BarColumn(bar_width=24),
+            TaskProgressColumn(),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[pace]}"),
+            TextColumn("{task.fields[scores]}"),
+            console=Console(),
+        )
+        self._task = self._bar.add_task(
+            name, total=1000, completed=round(1000 * share_done), pace="", scores=""
+        )
+
+    def __enter__(self) -> Display:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def show(self, pace: str, share_done: float | None = None) -> None:
+        """Changes the pace on the live line."""
+        self._pace = pace
+        completed = None if share_done is None else round(1000 * share_done)
+        self._bar.update(self._task, completed=completed, pace=pace)
+
+    def show_scores(self, scores: str) -> None:
+        """Changes the scores on the live line; without a terminal a line of its own, with the pace."""
+        self._bar.update(self._task, scores=scores)
+        self.tell_without_terminal(f"{self._pace}  {scores}")
+
+    def tell_without_terminal(self, text: str) -> None:
+        """A line where no live one can be seen."""
+        if not self._bar.console.is_terminal:
+            self.tell(text)
+
+    def tell(self, text: str) -> None:
+        """A line that stays."""
+        self._bar.console.print(text)
 
 
 def pace_line(env_steps: int, updates_per_s: float, left_min: float) -> str:

@@ -114,6 +114,8 @@ FAST: dict[str, dict[str, Any]] = {
         "latent_dim": 8,
         "encoder_hidden": (256, 256),
         "relabelled_tasks": 2000,
+        "distillation_updates": 15_000,
+        "hypotheses_per_episode": 3,
     },
     "humanoid-dir": {**_FAST_RUNNING, "reward_scale": 0.2},
     "walker-params": _FAST_PARAMS,

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Callable
@@ -13,20 +12,31 @@ from typing import Any
 import numpy as np
 import torch
 import yaml
-from safetensors.torch import save_file
 
 from meta_rl_core.errors import CheckpointError, TrainingDivergedError
-from meta_rl_core.pearl.checkpoint import load_checkpoint, save_checkpoint
+from meta_rl_core.pearl.best_policy import mean_scores, rank, save_best
+from meta_rl_core.pearl.checkpoint import CheckpointFolder
 from meta_rl_core.pearl.config import PearlConfig
 from meta_rl_core.pearl.distillation import Distillation
-from meta_rl_core.pearl.evaluation import Evaluation, evaluate
+from meta_rl_core.pearl.evaluation import evaluate
 from meta_rl_core.pearl.family_check import check_family
 from meta_rl_core.pearl.learner import Learner
-from meta_rl_core.pearl.logs import RunLog, distillation_line, pace_line, progress_bar
+from meta_rl_core.pearl.logs import Display, RunLog, distillation_line, pace_line
 from meta_rl_core.pearl.rollout import Explorer
+from meta_rl_core.pearl.snapshot import Snapshot, not_finite, take_snapshot
 from meta_rl_core.tasks import TaskFamily
 
 EVALUATION_STREAM = 0x5EED
+BEGINNING: dict[str, Any] = {
+    "iteration": 0,
+    "wall_s": 0.0,
+    "best": None,
+    "distilled": False,
+    "collected": False,  # whether every training task has been visited once
+    "unevaluated": None,  # losses of the iteration whose scores are still to be found
+    "rows": None,  # how many rows of progress.csv belong to this moment
+}
+"""What a checkpoint knows of the loop; those made before a key came to be do not hold it."""
 COMMAND_FILE = "command.txt"
 """The command line that started the run; a bundle's provenance quotes it."""
 
@@ -58,16 +68,25 @@ class Trainer:
         self._evaluator = Explorer(family, self.learner.averaged)
         self.checkpoint_every_s = checkpoint_every_s
         self._clock = clock
-        self.progress: dict[str, Any] = {"iteration": 0, "wall_s": 0.0, "best": None, "distilled": False}
+        self.progress: dict[str, Any] = {**BEGINNING}
+        self._checkpoint = CheckpointFolder(directory / "checkpoint")
+        self._boundary: Snapshot | None = None
+        self._saved: Snapshot | None = None
+        self._saved_point = ""
         if resume:
-            self.progress |= load_checkpoint(self.learner, directory / "checkpoint")
-        elif (directory / "progress.csv").exists():
+            self.progress |= self._checkpoint.read(self.learner)
+            self._saved_point = _point(self.progress)
+        elif (directory / "progress.csv").exists() or self._checkpoint.exists():
             raise CheckpointError(
                 f"{directory} already holds a run; pass --resume to go on with it or choose another --out"
             )
         directory.mkdir(parents=True, exist_ok=True)
         (directory / "config.yaml").write_text(yaml.safe_dump(_plain(config.to_dict()), sort_keys=False))
-        self._log = RunLog(directory, resume_at_updates=self.learner.updates)
+        self._log = RunLog(
+            directory,
+            resume_at_updates=self.learner.updates if resume else None,
+            resume_at_rows=self.progress["rows"],
+        )
         self._resumed_at = clock()
         self._last_checkpoint = clock()
         self._started_at, self._share_at_start = clock(), self.learner.share_done()
@@ -75,44 +94,47 @@ class Trainer:
     def run(self) -> None:
         """Trains to the configured number of iterations or environment steps; Ctrl-C saves and ends cleanly.
 
+        What an interrupt saves is the last boundary: the end of the initial collection, of an iteration's updates or
+        of an evaluation. From there the run goes on with the very same numbers.
+
         Raises:
-            TrainingDivergedError: Naming the loss that was not finite; the last checkpoint is kept.
+            TrainingDivergedError: Naming the loss or network that was not finite; the last checkpoint is kept.
         """
-        config, learner = self.config, self.learner
-        with progress_bar() as bar:
-            task = bar.add_task(
-                config.family, total=1000, completed=round(1000 * learner.share_done()), pace="", scores=""
-            )
+        with Display(self.config.family, self.learner.share_done()) as display:
             try:
-                if self.progress["iteration"] == 0:
-                    learner.collect_initial()
-                while not self._is_finished():
-                    learner.collect()
-                    losses, pace = self._learn_and_time()
-                    self.progress["iteration"] += 1
-                    bar.update(task, completed=round(1000 * learner.share_done()), pace=pace)
-                    if self.progress["iteration"] % config.evaluation.every_iterations == 0:
-                        scores = self._evaluate(losses)
-                        bar.update(task, scores=scores)
-                        if not bar.console.is_terminal:
-                            bar.console.print(f"{pace}  {scores}")
-                    if self._clock() - self._last_checkpoint > self.checkpoint_every_s:
-                        self.save()
-                if config.distillation_updates and not self.progress["distilled"]:
-                    self.save()
-
-                    def show(pace: str) -> None:
-                        bar.update(task, pace=pace)
-                        if not bar.console.is_terminal:
-                            bar.console.print(pace)
-
-                    bar.console.print(self._distil(show))
+                self._reach_boundary()
+                if self._saved_point:  # it is what was resumed from
+                    self._saved = self._boundary
+                self._train(display)
             except KeyboardInterrupt:
-                bar.console.print(
-                    "interrupted; going back to it with --resume loses nothing since the last iteration"
-                )
-            self.save()
+                display.tell(self._interrupted())
+        self.save()
         self._log.close()
+
+    def _train(self, display: Display) -> None:
+        if self.progress["iteration"] == 0 and not self.progress["collected"]:
+            self.learner.collect_initial()
+            self.progress["collected"] = True
+            self._reach_boundary()
+        self._evaluate_if_due(display)
+        while not self._is_finished():
+            self._iterate(display)
+            self._evaluate_if_due(display)
+            if self._clock() - self._last_checkpoint > self.checkpoint_every_s:
+                self.save()
+        if self.config.distillation_updates and not self.progress["distilled"]:
+            self.save()
+            self._distil(display)
+            self._evaluate_if_due(display)
+
+    def _iterate(self, display: Display) -> None:
+        self.learner.collect()
+        losses, pace = self._learn_and_time()
+        self.progress["iteration"] += 1
+        if self.progress["iteration"] % self.config.evaluation.every_iterations == 0:
+            self.progress["unevaluated"] = losses
+        self._reach_boundary()
+        display.show(pace, self.learner.share_done())
 
     def _is_finished(self) -> bool:
         budget = self.config.environment_steps
@@ -129,11 +151,35 @@ class Trainer:
         per_share_min = (self._clock() - self._started_at) / 60.0 / max(done - self._share_at_start, 1e-9)
         return losses, pace_line(self.learner.env_steps, rate, per_share_min * (1.0 - done))
 
-    def save(self) -> None:
-        """Writes the checkpoint."""
+    def _reach_boundary(self) -> None:
+        """Makes this moment the one that is saved, unless it holds what no run can go on with.
+
+        Raises:
+            TrainingDivergedError: If weights are not finite; what was saved before stays.
+        """
+        if broken := not_finite(self.learner):
+            raise self._diverged(", ".join(broken))
         self.progress["wall_s"] = self._wall_s()
-        self._resumed_at = self._last_checkpoint = self._clock()
-        save_checkpoint(self.learner, self.directory / "checkpoint", self.progress)
+        self._resumed_at = self._clock()
+        self.progress["rows"] = self._log.rows
+        self._boundary = take_snapshot(self.learner, self.progress)
+
+    def save(self) -> None:
+        """Writes the last boundary as the checkpoint, if it is not there yet."""
+        boundary = self._boundary
+        self._last_checkpoint = self._clock()
+        if boundary is not None and boundary is not self._saved:
+            self._checkpoint.write(boundary, self.learner.replay.store)
+            self._saved, self._saved_point = boundary, _point(boundary.state["progress"])
+
+    def _interrupted(self) -> str:
+        saved = f"--resume goes on {self._saved_point}" if self._saved_point else "nothing is saved yet"
+        if self._boundary is None or self._boundary is self._saved:
+            return f"interrupted; {saved}"
+        return (
+            f"interrupted; saving, then --resume goes on {_point(self._boundary.state['progress'])}. Ctrl-C again ends "
+            f"at once without saving ({saved})"
+        )
 
     def _wall_s(self) -> float:
         return float(self.progress["wall_s"] + self._clock() - self._resumed_at)
@@ -146,10 +192,10 @@ class Trainer:
                 sums[name] = sums.get(name, torch.zeros(())) + value
                 counts[name] = counts.get(name, 0) + 1
         means = {name: float(total) / counts[name] for name, total in sums.items()}
-        _require_finite(means, self.learner.updates, self.directory)
+        self._require_finite(means)
         return means
 
-    def _distil(self, show: Callable[[str], None]) -> str:
+    def _distil(self, display: Display) -> None:
         """The last phase, told on every tenth; interrupted, it begins anew from the checkpoint before it."""
         learner, total = self.learner, self.config.distillation_updates
         distillation = Distillation(learner)
@@ -158,11 +204,24 @@ class Trainer:
             losses = distillation.step()
             if done % max(1, total // 10) == 0 or done == total:
                 plain = {name: float(value) for name, value in losses.items()}
-                _require_finite(plain, learner.updates, self.directory)
-                show(distillation_line(done, total, self._clock() - started, plain["imitation_loss"]))
+                self._require_finite(plain)
+                pace = distillation_line(done, total, self._clock() - started, plain["imitation_loss"])
+                display.show(pace)
+                display.tell_without_terminal(pace)
         learner.averaged.load_state_dict(distillation.averaged.state_dict())
-        self.progress["distilled"] = True
-        return self._evaluate({})
+        self.progress |= {"distilled": True, "unevaluated": {}}
+        self._reach_boundary()
+        display.show("distilled")
+
+    def _evaluate_if_due(self, display: Display) -> None:
+        """One row of scores; a run that was interrupted here begins with it."""
+        losses = self.progress["unevaluated"]
+        if losses is None:
+            return
+        scores = self._evaluate(losses)
+        self.progress["unevaluated"] = None
+        self._reach_boundary()
+        display.show_scores(scores)
 
     def _evaluate(self, losses: dict[str, float]) -> str:
         config, learner = self.config.evaluation, self.learner
@@ -175,7 +234,7 @@ class Trainer:
             exploration_episodes=config.exploration_episodes,
             generator=generator,
         )
-        scores = _scores(result)
+        scores = mean_scores(result)
         self._log.add(
             {
                 "iteration": self.progress["iteration"],
@@ -193,42 +252,41 @@ class Trainer:
         )
 
     def _keep_best(self, scores: dict[str, float]) -> None:
-        sparse = self.learner.family.spec.context_reward == "sparse"
-        main = scores["sparse_adapted" if sparse else "return_adapted"]
-        rank = [scores["success_adapted"], main]
-        if self.progress["best"] is None or rank >= self.progress["best"]["rank"]:
-            self.progress["best"] = {"rank": rank, "iteration": self.progress["iteration"], "scores": scores}
-            best = self.directory / "best"
-            best.mkdir(exist_ok=True)
-            save_file(
-                {name: value.clone() for name, value in self.learner.averaged.state_dict().items()},
-                best / "agent.safetensors",
-            )
+        reached = rank(scores, self.learner.family.spec.context_reward)
+        if self.progress["best"] is None or reached >= self.progress["best"]["rank"]:
+            self.progress["best"] = {
+                "rank": reached,
+                "iteration": self.progress["iteration"],
+                "scores": scores,
+            }
             counters = {"env_steps": self.learner.env_steps, "updates": self.learner.updates}
-            (best / "scores.json").write_text(json.dumps({**counters, **self.progress["best"]}, indent=1))
+            save_best(self.learner.averaged, self.directory / "best", {**counters, **self.progress["best"]})
 
+    def _require_finite(self, losses: dict[str, float]) -> None:
+        broken = sorted(name for name, value in losses.items() if not math.isfinite(value))
+        if broken:
+            raise self._diverged(", ".join(broken))
 
-def _require_finite(losses: dict[str, float], updates: int, directory: Path) -> None:
-    broken = sorted(name for name, value in losses.items() if not math.isfinite(value))
-    if broken:
-        raise TrainingDivergedError(
-            f"{', '.join(broken)} stopped being finite at update {updates}; the last good checkpoint is "
-            f"{directory / 'checkpoint'}; lower the learning rate or the reward scale and resume"
+    def _diverged(self, what: str) -> TrainingDivergedError:
+        saved = self._saved_point
+        kept = (
+            f"the checkpoint from {saved.removeprefix('from ')} stays"
+            if saved
+            else "nothing was saved before"
+        )
+        return TrainingDivergedError(
+            f"{what} stopped being finite at update {self.learner.updates}; {kept}. Going on from it ends here again: "
+            "start anew with another --out and a lower learning rate or reward scale"
         )
 
 
-def _scores(result: Evaluation) -> dict[str, float]:
-    columns = {
-        "return": result.returns,
-        "sparse": result.sparse_returns,
-        "success": result.final_success,
-        "error": result.final_error,
-    }
-    means = {}
-    for name, values in columns.items():
-        means[f"{name}_first"] = float(values[:, 0].mean())
-        means[f"{name}_adapted"] = float(values[:, -1].mean())
-    return means
+def _point(progress: dict[str, Any]) -> str:
+    """Where a run stands, as in "--resume goes on after iteration 3"."""
+    if progress["distilled"]:
+        return "after the last phase"
+    if progress["iteration"]:
+        return f"after iteration {progress['iteration']}"
+    return "after the first visits" if progress["collected"] else "from the beginning"
 
 
 def _plain(value: Any) -> Any:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 
 import numpy as np
@@ -59,6 +60,27 @@ def test_extra_episodes_stay_out_of_the_context_and_a_visit_clears_only_the_cont
     assert len(books(learner).rl_rows[visited]) == 40
     assert len(books(learner).context_rows[visited]) == 15
     assert sorted(len(rows) for rows in books(learner).context_rows) == [10] * 5 + [15]
+
+
+def test_of_a_task_drawn_twice_the_last_visit_alone_is_context_and_all_are_learnt_from() -> None:
+    class TwoGoals(LineFamily):
+        def training_tasks(self) -> Array:
+            return np.array([[-1.0], [1.0]])
+
+    # Five draws of two tasks, 2 episodes of 5 steps each into both books and 1 into the RL set alone.
+    learner = make_learner(CollectionConfig(1, False, 5, 2, 0, 1), TwoGoals())
+    learner.collect_initial()
+    tasks = np.random.Generator(copy.deepcopy(learner.generator.bit_generator)).integers(2, size=5)
+    learner.collect()
+    assert sorted(tasks.tolist()) == [0, 0, 0, 1, 1]
+    assert [len(rows) for rows in books(learner).context_rows] == [10, 10]
+    assert [len(rows) for rows in books(learner).rl_rows] == [5 + 15 * 3, 5 + 15 * 2]
+    # After 10 initial rows lie the first episodes of all five worlds, then their second ones, then their third.
+    for task in (0, 1):
+        last = int(np.flatnonzero(tasks == task)[-1])
+        first, second = (10 + 25 * episode + 5 * last for episode in (0, 1))
+        expected = [*range(first, first + 5), *range(second, second + 5)]
+        assert books(learner).context_rows[task].tolist() == expected
 
 
 def test_posterior_collection_begins_with_a_prior_episode_and_then_infers_once_per_episode() -> None:
@@ -161,7 +183,9 @@ def test_counting_steps_changes_nothing_where_episodes_run_their_course(settings
         learner.collect_initial()
         learner.collect()
         learner.learn_once()
-        stores.append([*learner.replay.store.state().values(), *learner.update.state_dict().values()])
+        store = learner.replay.store
+        filled = [column[: store.size] for column in store.columns.values()]
+        stores.append([*filled, *learner.update.state_dict().values()])
     assert all(torch.equal(a, b) for a, b in zip(*stores, strict=True))
 
 
