@@ -82,12 +82,12 @@ def _judge(live: Live, pressed_ns: int, way: str) -> tuple[str, float | None, in
     sent = [item for item in live.heard["executed_command"] if item.sent_ns > pressed_ns]
     while sent and forwards(sent[0], commands):
         del sent[0]  # was on its way
+    status = live.last("command_gate/status").message
     if not sent:
-        return "no hold", None, 0
+        return _without_hold(live, status, pressed_ns, way), None, 0
     hold, passed = sent[0], sent[1:]
     latency_s = 1e-9 * (hold.sent_ns - pressed_ns)
     came = sum(item.sent_ns > hold.sent_ns for item in live.heard["joint_command"])
-    status = live.last("command_gate/status").message
     if latency_s > allowed(LONGEST_S):
         return f"held only after {1e3 * latency_s:.0f} ms", latency_s, came
     if (away_rad := _away_rad(live, hold)) > _HOLD_RAD:
@@ -99,6 +99,18 @@ def _judge(live: Live, pressed_ns: int, way: str) -> tuple[str, float | None, in
     if came < _FEWEST_REFUSED:
         return f"only {came} commands came after the hold, so that none left shows little", latency_s, came
     return "", latency_s, came
+
+
+def _without_hold(live: Live, status: GateStatus, pressed_ns: int, way: str) -> str:
+    """Complaint of a stop after which no hold was sent; none is needed where the gate held already."""
+    commands = {item.stamp_ns: item for item in live.heard["joint_command"]}
+    executed = live.heard["executed_command"]
+    before = [item for item in executed if item.sent_ns <= pressed_ns]
+    held = bool(before) and not forwards(before[-1], commands) and before[-1] is executed[-1]
+    if held and status.mode == GateStatus.STOPPED and status.reason == way:
+        return ""
+    left = len(executed) - len(before)
+    return f"no hold; the gate says {status.mode}: {status.reason}; {left} commands left after the word"
 
 
 def _away_rad(live: Live, hold: Sent) -> float:
