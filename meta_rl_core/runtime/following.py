@@ -9,8 +9,11 @@ from numpy.typing import NDArray
 from meta_rl_core.runtime.vectors import between
 
 Array = NDArray[np.float64]
-COMMANDS, MOST_COMMANDS = 3, 6
-"""So many commands in a row without an effect, and the robot is taken not to follow; no more are looked at."""
+COMMANDS, COMMANDS_ACKNOWLEDGED, FURTHER = 3, 5, 3
+"""So many commands in a row without an effect, and the robot is taken not to follow; three more are looked at.
+
+Where the robot tells which commands it carries out, lost ones are noticed by that, so this may wait for more evidence.
+"""
 LEAST_RESPONSE = 0.12
 """Least share, as a length over those commands and all joints, that a robot which follows makes of what they ask for.
 
@@ -28,14 +31,17 @@ class Following:
     no harm.
     """
 
-    def __init__(self, stall_rad: float | None) -> None:
+    def __init__(self, stall_rad: float | None, *, acknowledged: bool = False) -> None:
         """Starts at rest.
 
         Args:
-            stall_rad: How much further than the command before them three commands must lead to be judged, as the
+            stall_rad: How much further than the command before them so many commands must lead to be judged, as the
                 length of the vector of all joints, on average [rad]; None watches the distance alone.
+            acknowledged: Whether the robot tells which commands it carries out.
         """
-        self._least_asked = None if stall_rad is None else COMMANDS * stall_rad**2
+        self.commands = COMMANDS_ACKNOWLEDGED if acknowledged else COMMANDS
+        self._least_asked = None if stall_rad is None else self.commands * stall_rad**2
+        self._rows = slice(1 - self.commands - FURTHER, None)
         self._from: Array | None = None
         self._command: Array | None = None
         self._former: Array | None = None
@@ -71,7 +77,7 @@ class Following:
         return float(np.abs(command - measured).max())
 
     def _add(self, before: Array, command: Array, measured: Array, former: Array) -> None:
-        rows = slice(-MOST_COMMANDS + 1, None)
+        rows = self._rows
         known = self._targets[rows] if self._targets.size else np.zeros((0, former.size))
         self._targets = np.concatenate([known, former[None]])
         left, way = self._targets - before, command - before
@@ -83,13 +89,14 @@ class Following:
 
     @property
     def response(self) -> float | None:
-        """Share that was made of what only the last commands ask for, the least of those of the last 3, 4, 5 and 6.
+        """Share that was made of what only the last commands ask for: the least, of so many or up to three more.
 
         None where they ask for too little to tell.
         """
-        if self._least_asked is None or len(self._made) < COMMANDS:
+        if self._least_asked is None or len(self._made) < self.commands:
             return None
-        made, asked = self._made[: 1 - COMMANDS], self._asked[: 1 - COMMANDS]
+        old_enough = slice(None, 1 - self.commands)
+        made, asked = self._made[old_enough], self._asked[old_enough]
         told = asked >= self._least_asked
         return float(np.sqrt((made[told] / asked[told]).min())) if told.any() else None
 
@@ -102,7 +109,11 @@ class Following:
     @property
     def complaint(self) -> str:
         """A sentence if the last commands led nowhere, or an empty text."""
-        return f"the robot does not follow: {COMMANDS} commands in a row led nowhere" if self.ignored else ""
+        return (
+            f"the robot does not follow: {self.commands} commands in a row led nowhere"
+            if self.ignored
+            else ""
+        )
 
     def sent(self, command: Array) -> None:
         """Notes what was commanded [rad], shape (A,), in answer to the state that was looked at last."""

@@ -86,7 +86,7 @@ def test_a_robot_that_tells_and_does_not_move_is_a_fault_all_the_same(
 ) -> None:
     run(gate, robot)
     robot.limp = True
-    wait_for(gate, GateStatus.FAULT, "3 commands in a row led nowhere")
+    wait_for(gate, GateStatus.FAULT, "5 commands in a row led nowhere")
 
 
 def test_a_hold_need_not_be_told(gate: Graph, robot: TellingRobot) -> None:

@@ -47,6 +47,16 @@ def test_motion_that_is_left_over_from_before_does_not_pass_for_following() -> N
     assert run(0.0, 0.2, 3, leftover_rad=0.02).ignored
 
 
+def test_a_robot_that_tells_what_it_carries_out_is_given_five_commands() -> None:
+    following = Following(STALL_RAD, acknowledged=True)
+    seen = []
+    for _ in range(7):
+        following.error_rad(np.zeros(1))
+        seen.append(following.ignored)
+        following.sent(np.array([0.2]))
+    assert seen.index(True) == 5
+
+
 def swing(lost_from: int, steps: int) -> list[bool]:
     """Whether a joint, sent forth for two commands and back for two, seems ignored after each.
 

@@ -65,8 +65,8 @@ SETTINGS = (
     Setting(
         "stall_rad",
         0.1,
-        "Fault if 3 commands in a row lead nowhere although they lead further than this beyond the command before "
-        "them, as a vector and on average [rad]; 0: not watched.",
+        "Fault if 3 commands in a row (5 where they are acknowledged) lead nowhere although they lead further than "
+        "this beyond the command before them, as a vector and on average [rad]; 0: not watched.",
         low=0.0,
         high=3.2,
     ),
@@ -147,7 +147,9 @@ def make_rules(value: Callable[[str], Any]) -> GateRules:
     return GateRules(
         check=CommandCheck(robot.action, value("oldest_state_s"), leaps=waits),
         safe=SafetyFilter(joint_limits, period_s),
-        following=Following(None if waits else value("stall_rad") or None),
+        following=Following(
+            None if waits else value("stall_rad") or None, acknowledged=bool(value("acknowledged"))
+        ),
         swaps=_swap_watch(robot, 0.0 if waits else float(value("swap_alarm"))),
         limits=limits,
         ramp_s=0.0 if waits else float(value("soft_start_s")),
