@@ -25,6 +25,7 @@ from meta_rl_core.pearl.agent import Agent, context_dim
 from meta_rl_core.pearl.batch import Batch
 from meta_rl_core.pearl.config import PearlConfig
 from meta_rl_core.pearl.memory import keep_freed_memory
+from meta_rl_core.pearl.precision import has_bfloat16
 from meta_rl_core.pearl.presets import make_config
 from meta_rl_core.pearl.sac_v1 import SacV1Update
 from meta_rl_core.tasks import FamilySpec
@@ -76,7 +77,7 @@ def measure(repeats: int, *, reduced: bool) -> dict[str, Any]:
         "ours_ms": float(np.median(ours_taken)),
         "speedup": float(np.median(ratios)),
         "speedup_quartiles": np.quantile(ratios, [0.25, 0.75]).tolist(),
-        "dtype": "bfloat16" if reduced else "float32",
+        "dtype": "bfloat16" if reduced and has_bfloat16("cpu") else "float32",
         "threads": torch.get_num_threads(),
         "repeats": repeats,
         "cpu_features": describe_machine()["cpu_features"],

@@ -19,6 +19,7 @@ from meta_rl_core.networks.critic import polyak_update
 from meta_rl_core.networks.encoder import kl_to_standard_normal
 from meta_rl_core.pearl.agent import Agent
 from meta_rl_core.pearl.learner import Learner
+from meta_rl_core.pearl.precision import matrix_products
 
 AVERAGING_RATE = 0.005
 CONTEXT_SCALES = (0.5, 1.0, 2.0)
@@ -75,9 +76,7 @@ class Distillation:
             observation: Where to act, shape (T, B, O).
             starts: Where episodes of the context begin, shape (T, C), for a recurrent encoder.
         """
-        with torch.autocast(
-            observation.device.type, torch.bfloat16, enabled=self.learner.config.reduced_precision
-        ):
+        with matrix_products(self.learner.config.reduced_precision, observation.device):
             with torch.no_grad():
                 target = _action(self.teacher, observation, _embedded(self.teacher, features)[0])
             mean, variance = self.student.posterior(context, starts)

@@ -19,6 +19,7 @@ from meta_rl_core.networks.encoder import kl_to_standard_normal
 from meta_rl_core.pearl.agent import Agent
 from meta_rl_core.pearl.batch import Batch, draw_noise
 from meta_rl_core.pearl.config import PearlConfig
+from meta_rl_core.pearl.precision import matrix_products
 from meta_rl_core.tasks import FamilySpec
 
 ACTION_REGULARISATION = 1e-3
@@ -114,9 +115,8 @@ class SacV1Update(nn.Module):
         return losses
 
     def _precision(self, batch: Batch) -> torch.autocast:
-        """Inside, hidden layers run in bfloat16 if the configuration asks for it."""
-        device = batch.observation.device.type
-        return torch.autocast(device, torch.bfloat16, enabled=self.config.reduced_precision)
+        """Inside, hidden layers run in bfloat16 if the configuration asks for it and the processor has it."""
+        return matrix_products(self.config.reduced_precision, batch.observation.device)
 
     def _critic_loss(self, batch: Batch, z: Tensor) -> Tensor:
         with torch.no_grad():

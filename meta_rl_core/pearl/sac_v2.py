@@ -21,6 +21,7 @@ from meta_rl_core.networks.mlp import MLP
 from meta_rl_core.pearl.agent import Agent
 from meta_rl_core.pearl.batch import Batch, draw_noise
 from meta_rl_core.pearl.config import PearlConfig
+from meta_rl_core.pearl.precision import matrix_products
 from meta_rl_core.tasks import FamilySpec
 
 Gaussian = tuple[Tensor, Tensor]
@@ -144,9 +145,7 @@ class SacV2Update(nn.Module):
             Losses by name and the sampled z, shape (T, 1, latent).
         """
         learns_from_values = self.config.bellman_gradient_to_encoder
-        with torch.autocast(
-            batch.observation.device.type, torch.bfloat16, enabled=self.config.reduced_precision
-        ):
+        with matrix_products(self.config.reduced_precision, batch.observation.device):
             inferred = self.agent.belief(batch)
             told = self._told(batch, inferred)
             mean, variance = self._mixed(told, inferred)
@@ -227,7 +226,7 @@ class SacV2Update(nn.Module):
             z: Detached hypotheses, shape (T, 1, latent).
             noise: Standard normal, shape (T, B, A).
         """
-        with torch.autocast(observation.device.type, torch.bfloat16, enabled=self.config.reduced_precision):
+        with matrix_products(self.config.reduced_precision, observation.device):
             rows = z.expand(-1, observation.shape[1], -1)
             sample = self.agent.actor.sample(observation, rows, noise)
             smaller = self.critic.smaller(observation, sample.action, rows, fixed=True)

@@ -10,7 +10,9 @@ from benchmarks.meta_update import make_batch, make_update, measure
 from benchmarks.plain_pearl import PlainUpdate
 from benchmarks.report import describe_machine
 from meta_rl_core.networks.mlp import MLP
+from meta_rl_core.pearl import precision
 from meta_rl_core.pearl.config import PearlConfig
+from meta_rl_core.pearl.precision import has_bfloat16
 from meta_rl_core.pearl.sac_v1 import SacV1Update
 
 # 3 x 200 rows with hidden widths that are no multiple of 16, so that they are filled up.
@@ -60,13 +62,41 @@ def test_four_updates_move_every_weight_as_the_plain_equations_do_in_double_prec
 
 @pytest.mark.parametrize(("reduced", "tolerance"), [(False, 1e-5), (True, 2e-2)])
 def test_losses_agree_with_the_plain_equations_to_the_precision_asked_for(
-    reduced: bool, tolerance: float
+    reduced: bool, tolerance: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(precision, "has_bfloat16", lambda _: True)
     config, ours, plain = make_pair(reduced_precision=reduced)
     batch = make_batch(config)
     mine, expected = (update.step(batch, torch.Generator().manual_seed(3)) for update in (ours, plain))
     for name, value in expected.items():
         assert float(mine[name]) == pytest.approx(float(value), rel=tolerance), name
+
+
+@pytest.mark.parametrize("has_it", [True, False])
+def test_an_update_is_one_in_float32_where_the_processor_has_no_bfloat16(
+    has_it: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(precision, "has_bfloat16", lambda _: has_it)
+    losses = []
+    for reduced in (False, True):
+        config, ours, _ = make_pair(reduced_precision=reduced)
+        losses.append(ours.step(make_batch(config), torch.Generator().manual_seed(3)))
+    assert (losses[0] == losses[1]) != has_it
+
+
+@pytest.mark.parametrize(
+    ("processors", "told"),
+    [
+        ("model name\t: AMD EPYC\nflags\t\t: fpu avx2 avx512f avx512_bf16\n", True),
+        ("flags\t\t: fpu avx2 amx_tile amx_bf16\n", True),
+        ("Features\t: fp asimd i8mm bf16\n", True),
+        ("model name\t: AMD EPYC\nflags\t\t: fpu avx2 fma\n", False),
+        ("model name\t: bf16\n", False),
+        ("", False),
+    ],
+)
+def test_the_processors_flags_tell_whether_it_has_bfloat16(processors: str, told: bool) -> None:
+    assert precision.tells_bfloat16(processors) == told
 
 
 def test_widths_filled_up_with_zeros_change_neither_outputs_nor_gradients() -> None:
@@ -88,5 +118,5 @@ def test_the_benchmark_reports_what_it_promises() -> None:
     report = measure(1, reduced=True)
     assert report["speedup"] == pytest.approx(report["reference_ms"] / report["ours_ms"])
     assert report["ours_ms"] > 0.0
-    assert report["dtype"] == "bfloat16"
+    assert report["dtype"] == ("bfloat16" if has_bfloat16("cpu") else "float32")
     assert report["cpu_features"] == describe_machine()["cpu_features"]
