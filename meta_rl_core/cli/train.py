@@ -15,6 +15,8 @@ import click
 
 RANGES_FILE = "ranges.yaml"
 STOPPING = (signal.SIGINT, signal.SIGTERM)
+INTERRUPTED = 128 + signal.SIGINT
+"""Exit status of a run that is not complete, so that a script does not go on with it."""
 ONE_REQUEST_S = 0.2
 """Signals within so long of the first ask for the same: `timeout` sends its own twice."""
 
@@ -139,8 +141,10 @@ def train(
         if ranges is not None:
             (directory / RANGES_FILE).write_bytes(ranges.read_bytes())
         (directory / COMMAND_FILE).write_text(shlex.join(["pitaya", *sys.argv[1:]]) + "\n")
-    trainer.run()
+    complete = trainer.run()
     click.echo(f"run: {directory}")
+    if not complete:
+        raise SystemExit(INTERRUPTED)
 
 
 def _save_and_end(number: int, frame: FrameType | None) -> None:

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import csv
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
+PACE_EVERY_S = 60.0
 COUNTERS = ("env_steps", "updates")
 """Columns that are no curves in TensorBoard: steps are its axis, updates follow them."""
 
@@ -105,9 +108,16 @@ def _summary_writer(directory: Path, purge_step: int | None) -> Any:
 class Display:
     """How a run is getting on: one live line in a terminal, plain lines elsewhere."""
 
-    def __init__(self, name: str, share_done: float) -> None:
-        """Shows the share done, time, pace and the newest scores; enter it to begin."""
-        self._pace = ""
+    def __init__(self, name: str, share_done: float, clock: Callable[[], float] = time.monotonic) -> None:
+        """Shows the share done, time, pace and the newest scores; enter it to begin.
+
+        Args:
+            name: What runs.
+            share_done: How much of it was done before, from 0 to 1.
+            clock: Says when the next plain line is due [s].
+        """
+        self._pace, self._clock = "", clock
+        self._told_s = -PACE_EVERY_S
         self._bar = Progress(
             TextColumn("[bold]{task.description}"),
             BarColumn(bar_width=24),
@@ -127,6 +137,13 @@ class Display:
 
     def __exit__(self, *_: object) -> None:
         self._bar.stop()
+
+    def show_iteration(self, pace: str, share_done: float) -> None:
+        """Changes pace and share on the live line; without a terminal a line of its own, at most once a minute."""
+        self.show(pace, share_done)
+        if self._clock() - self._told_s >= PACE_EVERY_S:
+            self._told_s = self._clock()
+            self.tell_without_terminal(pace)
 
     def show(self, pace: str, share_done: float | None = None) -> None:
         """Changes the pace on the live line."""

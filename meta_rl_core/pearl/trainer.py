@@ -91,16 +91,17 @@ class Trainer:
         self._last_checkpoint = clock()
         self._started_at, self._share_at_start = clock(), self.learner.share_done()
 
-    def run(self) -> None:
+    def run(self) -> bool:
         """Trains to the configured number of iterations or environment steps; Ctrl-C saves and ends cleanly.
 
         What an interrupt saves is the last boundary: the end of the initial collection, of an iteration's updates or
-        of an evaluation. From there the run goes on with the very same numbers.
+        of an evaluation. From there the run goes on with the very same numbers. Gives whether the run is complete.
 
         Raises:
             TrainingDivergedError: Naming the loss or network that was not finite; the last checkpoint is kept.
         """
-        with Display(self.config.family, self.learner.share_done()) as display:
+        complete = True
+        with Display(self.config.family, self.learner.share_done(), self._clock) as display:
             try:
                 self._reach_boundary()
                 if self._saved_point:  # it is what was resumed from
@@ -108,8 +109,10 @@ class Trainer:
                 self._train(display)
             except KeyboardInterrupt:
                 display.tell(self._interrupted())
+                complete = False
         self.save()
         self._log.close()
+        return complete
 
     def _train(self, display: Display) -> None:
         if self.progress["iteration"] == 0 and not self.progress["collected"]:
@@ -134,7 +137,7 @@ class Trainer:
         if self.progress["iteration"] % self.config.evaluation.every_iterations == 0:
             self.progress["unevaluated"] = losses
         self._reach_boundary()
-        display.show(pace, self.learner.share_done())
+        display.show_iteration(pace, self.learner.share_done())
 
     def _is_finished(self) -> bool:
         budget = self.config.environment_steps

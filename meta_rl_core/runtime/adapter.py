@@ -210,6 +210,10 @@ class Adapter:
         self._episodes_begun = self._steps = 0
         self._z = None
 
+    def believe(self, belief: TaskBelief) -> None:
+        """Goes on with a belief that this adapter held before."""
+        self._belief = belief
+
     def forget_task(self) -> None:
         """Another task has begun: prior belief; the next episodes explore, the present one goes on with its z."""
         self._belief = self._prior()

@@ -7,14 +7,27 @@ import os
 import shutil
 import sqlite3
 import tempfile
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
+from itertools import islice, takewhile
 from pathlib import Path
 
 from meta_rl_core.errors import JournalError, PitayaError
 from meta_rl_core.runtime.journal_file import COLUMNS, Owner, connect, create_or_check
-from meta_rl_core.runtime.journal_rows import RECORD_COLUMNS, RESTORED, Restored, row_digest, state_of
+from meta_rl_core.runtime.journal_rows import (
+    RECORD_COLUMNS,
+    RESTORED,
+    Earlier,
+    Restored,
+    SqlValue,
+    row_digest,
+    state_of,
+    transition_of,
+)
 
 _MOST_SKIPPED = 1000
+_EARLIER = 18
+"""So many states are looked at on the way to the restored one."""
 
 
 def read_interrupted(path: Path, owner: Owner) -> Restored | None:
@@ -94,9 +107,33 @@ def _latest_sound(
     ).fetchone()[0]
     try:
         state = state_of(row, bundle_hash, owner.prior_in_product)
+        former = [list(values) for *values, _ in _sound(rows)]
+        earlier = _earlier([row, *former], bundle_hash, owner.prior_in_product)
     except PitayaError as error:
         raise JournalError(str(error)) from error
     ended = not running and values["event"] != RESTORED
     return Restored(
-        state, int(values["episode"]), int(values["stamp_ns"]), session, ended, skipped, tuple(row)
+        state, int(values["episode"]), int(values["stamp_ns"]), session, ended, skipped, tuple(row), earlier
     )
+
+
+def _sound(rows: Iterable[tuple[SqlValue, ...]]) -> Iterator[tuple[SqlValue, ...]]:
+    """The next rows, up to the first damaged one."""
+    return takewhile(lambda row: row_digest(row[:-1]) == row[-1], islice(rows, _EARLIER - 1))
+
+
+def _earlier(
+    rows: Sequence[Sequence[SqlValue]], bundle_hash: str, prior_in_product: bool
+) -> tuple[Earlier, ...]:
+    """States from the newest back to the first that no transition led to, or the last one given; oldest first."""
+    found: list[Earlier] = []
+    for row in rows:
+        values = dict(zip(RECORD_COLUMNS, row, strict=True))
+        event, stamp_ns = values["event"], values["stamp_ns"]
+        if event == "episode":  # it changes z alone
+            continue
+        item = transition_of(row) if event == "transition" else None
+        found.append(Earlier(state_of(row, bundle_hash, prior_in_product), int(str(stamp_ns)), item))
+        if item is None:
+            break
+    return tuple(reversed(found))

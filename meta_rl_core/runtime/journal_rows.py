@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from meta_rl_core.errors import InvalidValueError
 from meta_rl_core.runtime.adapter_state import AdapterState, generator_to_dict
-from meta_rl_core.runtime.admission import Refused
+from meta_rl_core.runtime.admission import Admitted, Refused
 from meta_rl_core.runtime.context import Transition
 from meta_rl_core.runtime.strict_json import canonical_json, parse_json
 
@@ -84,6 +84,14 @@ class Numbered(NamedTuple):
     item: Adaptation | Ended | Record | Refused
 
 
+class Earlier(NamedTuple):
+    """A state on the way to the one that was restored, and the transition that led to it, if it was one."""
+
+    state: dict[str, Any]
+    stamp_ns: int
+    item: Admitted | None
+
+
 @dataclass(frozen=True)
 class Restored:
     """What an interrupted session left.
@@ -96,6 +104,7 @@ class Restored:
         ended: Whether the adaptation it belongs to had ended.
         skipped: Later records that were damaged and not used.
         row: The record itself, as values of `RECORD_COLUMNS`.
+        earlier: The states before it and itself, oldest first, as far back as transitions led from one to the next.
     """
 
     state: dict[str, Any]
@@ -105,6 +114,7 @@ class Restored:
     ended: bool
     skipped: int
     row: tuple[SqlValue, ...]
+    earlier: tuple[Earlier, ...] = ()
 
     @property
     def transitions(self) -> int:
@@ -184,6 +194,24 @@ def state_of(row: Sequence[SqlValue], bundle_hash: str, prior_in_product: bool) 
         "episodes_begun": values["episodes_begun"],
         "generator": parse_json(generator.encode("utf-8")),
     }
+
+
+def transition_of(row: Sequence[SqlValue]) -> Admitted:
+    """The transition in a sound record.
+
+    Raises:
+        InvalidValueError: If it holds none.
+    """
+    values = dict(zip(RECORD_COLUMNS, row, strict=True))
+    episode, step, stamp_ns, reward = (values[name] for name in ("episode", "step", "stamp_ns", "reward"))
+    if not (isinstance(episode, int) and isinstance(step, int) and isinstance(stamp_ns, int)):
+        raise InvalidValueError("journal: episode, step or stamp is no whole number")
+    if not isinstance(reward, float):
+        raise InvalidValueError("journal: a record holds no transition")
+    observation, action, following = (
+        np.array(_vector(values[name])) for name in ("observation", "action", "next_observation")
+    )
+    return Admitted(episode, step, stamp_ns, Transition(observation, action, reward, following))
 
 
 def _raw(values: Array) -> bytes:

@@ -36,8 +36,7 @@ class TransitionPairing:
     except that a transition which stays incomplete for longer than the timeout is refused; a part never
     goes to a neighbour. Time is that of the stamps, so nothing here depends on the speed of the machine.
 
-    Whether a robot really did what it was sent shows only later. With a proof time a transition counts once so much
-    time has passed without a call of `distrust`.
+    Whether a robot really did what it was sent shows only later: see `recent_evidence`.
 
     Attributes:
         accepted: Number of transitions let through.
@@ -52,7 +51,6 @@ class TransitionPairing:
         timeout_s: float | None = None,
         first_episode: int = 0,
         on_refused: Callable[[Refused], None] = lambda _: None,
-        proof_s: float | None = None,
     ) -> None:
         """Starts empty.
 
@@ -62,15 +60,12 @@ class TransitionPairing:
                 until `close_episode`, as lock-step simulation needs.
             first_episode: Index of the first episode to come; each further one is one higher.
             on_refused: Called with each refused transition.
-            proof_s: How long after its end a transition waits before it counts, in stamp time [s]; what has waited
-                until the last step of its episode ends counts then. None lets it count at once.
 
         Raises:
-            InvalidValueError: If a time is not positive or the episode negative.
+            InvalidValueError: If the timeout is not positive or the episode negative.
         """
-        for name, value in (("timeout_s", timeout_s), ("proof_s", proof_s)):
-            if value is not None and not 0.0 < value < math.inf:
-                raise InvalidValueError(f"{name} must be positive or None, got {value}")
+        if timeout_s is not None and not 0.0 < timeout_s < math.inf:
+            raise InvalidValueError(f"timeout_s must be positive or None, got {timeout_s}")
         if first_episode < 0:
             raise InvalidValueError(f"first_episode must not be negative, got {first_episode}")
         self.rules = rules
@@ -79,7 +74,6 @@ class TransitionPairing:
         self.refusals: deque[Refused] = deque(maxlen=_KEPT_REFUSALS)
         self.ignored: Counter[Refusal] = Counter()
         self._timeout_ns = None if timeout_s is None else round(timeout_s * NANOSECONDS)
-        self._proof_ns = None if proof_s is None else round(proof_s * NANOSECONDS)
         self._now_ns = -math.inf
         self._on_refused = on_refused
         self._missing_in_a_row = 0
@@ -148,10 +142,10 @@ class TransitionPairing:
                 self._leave_episode(self._next[0])
         return admitted
 
-    def withdraw(self, admitted: Admitted, detail: str) -> None:
-        """Counts a released transition as refused after all: the encoder had no finite answer to it."""
-        self.accepted -= 1
-        self._refuse(Refused(admitted.episode, admitted.step, Refusal.NON_FINITE, detail, admitted.stamp_ns))
+    def withdraw(self, admitted: Admitted, reason: Refusal, detail: str) -> None:
+        """Counts a released transition as refused after all; one of before a restart was never counted here."""
+        self.accepted = max(self.accepted - 1, 0)
+        self._refuse(Refused(admitted.episode, admitted.step, reason, detail, admitted.stamp_ns))
 
     def _decide_all(self, closing_episode: int | None) -> list[Admitted]:
         released: list[Admitted] = []
@@ -182,8 +176,6 @@ class TransitionPairing:
         executed = None if before is None else self._executed.get(before.stamp_ns)
         reward = None if after is None else self._rewards.get(after.stamp_ns)
         if before is not None and after is not None and executed is not None and reward is not None:
-            if not closing and not self._proven(after):
-                return None
             self._missing_in_a_row = 0
             touched = self._touched.get(before.stamp_ns) is not None
             return decide(self.rules, before, after, executed, reward, touched)
@@ -199,11 +191,6 @@ class TransitionPairing:
         self._missing_in_a_row = self._missing_in_a_row + 1 if reward is None else 0
         stamp_ns = 0 if before is None else before.stamp_ns
         return Refused(*self._next, Refusal.INCOMPLETE, f"these never came: {absent}", stamp_ns)
-
-    def _proven(self, after: StepRecord) -> bool:
-        if self._proof_ns is None or self._now_ns >= after.stamp_ns + self._proof_ns:
-            return True
-        return any(key[0] == after.episode and record.action is None for key, record in self._records.items())
 
     def _episode_goes_on(self) -> bool:
         return any(key[0] == self._next[0] and key > self._next for key in self._records)

@@ -185,6 +185,31 @@ def test_missed_deadlines_are_told_and_an_unanswered_state_tells_nothing(loaded:
     assert run.episode.skipped == 2
 
 
+@pytest.mark.parametrize(("then", "learnt"), [("kept", [1, 2, 3]), ("ended", [1, 2])])
+def test_after_a_missed_deadline_learning_waits_until_one_is_kept_or_the_episode_has_ended(
+    loaded: Bundle, then: str, learnt: list[int]
+) -> None:
+    run = Run(loaded, steps=4 if then == "kept" else 3)
+    for step in (0, 1, 2, 4):  # nothing came at 3
+        command = run.answer(step)
+        if command is not None:
+            run.episode.executed(run.state(step).stamp_ns, command)
+    if then == "kept":
+        assert run.episode.skipped == 1
+    for step in (1, 2, 4):
+        run.episode.score(run.state(step).stamp_ns, score(1.0))
+        run.episode.absorb()
+        # Two transitions are complete by now, the third one lasted two periods.
+        assert run.beliefs == ([] if then == "kept" else learnt[: min(step, 2)])
+    if then == "kept":
+        run.answer(5)
+        assert run.beliefs == [1, 2]
+        run.episode.score(run.state(5).stamp_ns, score(1.0))
+        run.episode.absorb()
+        assert run.beliefs == learnt
+    assert run.episode.complete
+
+
 def test_another_goal_shows_in_the_next_observation_and_the_step_that_runs_does_not_count(
     tmp_path: Path,
 ) -> None:

@@ -227,7 +227,7 @@ def test_a_signal_saves_the_iteration_before_and_says_where_the_run_goes_on(
 
     monkeypatch.setattr(Learner, "learn_once", learn_once)
     result = CliRunner().invoke(main, [*TINY, "--out", str(tmp_path / "run")])
-    assert result.exit_code == 0
+    assert result.exit_code == 130
     said = " ".join(result.output.split())
     assert "interrupted; saving, then --resume goes on after iteration 1. Ctrl-C again ends at once" in said
     assert [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)] == [signal.SIG_DFL] * 2

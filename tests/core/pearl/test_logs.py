@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from meta_rl_core.pearl.logs import RunLog
+from meta_rl_core.pearl.logs import Display, RunLog
 from meta_rl_core.pearl.trainer import Trainer
 from tests.helpers.small_runs import RELABELLED, small_config
 from tests.helpers.toy_family import LineFamily
@@ -115,3 +115,13 @@ def test_a_missing_tensorboard_is_said_once(
     assert said.count("no TensorBoard logs") == 1
     assert "progress.csv holds the same. `pip install tensorboard` brings them" in said
     assert len(written(tmp_path)) == 3
+
+
+def test_without_a_terminal_the_pace_is_told_once_a_minute(capsys: pytest.CaptureFixture[str]) -> None:
+    now_s = 0.0
+    with Display("line", 0.0, lambda: now_s) as display:
+        for minute in (0.0, 0.5, 1.0, 1.9, 2.5):
+            now_s = 60.0 * minute
+            display.show_iteration(f"pace after {minute} minutes", 0.1)
+    told = [line.strip() for line in capsys.readouterr().out.splitlines() if line.startswith("pace")]
+    assert told == [f"pace after {minute} minutes" for minute in (0.0, 1.0, 2.5)]

@@ -153,6 +153,36 @@ def test_goals_transitions_and_refusals_can_be_read_with_sqlite(tmp_path: Path) 
     assert reward == record.transition.reward
 
 
+def test_the_last_transitions_come_back_too_with_the_states_that_they_led_to(tmp_path: Path) -> None:
+    kept = keep(tmp_path, 30)
+    journal, restored = open_one(tmp_path)
+    journal.close(None)
+    assert restored is not None
+    # Twice a proof of eight steps and one more, and the state before them.
+    assert [state.stamp_ns for state in restored.earlier] == [record.stamp_ns for record in kept[-18:]]
+    for state, record in zip(restored.earlier, kept[-18:], strict=True):
+        assert state.item is not None
+        assert record.transition is not None
+        assert (state.item.episode, state.item.step) == (0, record.step)
+        for one, other in zip(state.item.transition, record.transition, strict=True):
+            np.testing.assert_array_equal(one, other)
+        assert bits(replace(restored, state=state.state)) == bits_of(record.state)
+
+
+def test_no_transition_comes_back_from_before_a_belief_that_was_put_in_place(tmp_path: Path) -> None:
+    journal, _ = open_one(tmp_path)
+    journal.begin(GOAL)
+    events = ("transition", "transition", "change", "transition", "episode", "transition")
+    for event, record in zip(events, records(), strict=False):
+        lived = event == "transition"
+        journal.note(record._replace(event=event, transition=record.transition if lived else None))
+    assert journal.close(None, timeout_s=PATIENCE_S)
+    journal, restored = open_one(tmp_path)
+    journal.close(None)
+    assert restored is not None
+    assert [state.item and state.item.step for state in restored.earlier] == [None, 3, 5]
+
+
 def test_a_damaged_latest_record_gives_the_one_before_and_says_so(tmp_path: Path) -> None:
     kept = keep(tmp_path, 6)
     with closing(sqlite3.connect(tmp_path / "j.sqlite")) as database:

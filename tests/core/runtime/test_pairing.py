@@ -139,29 +139,14 @@ def test_without_a_timeout_a_transition_waits_until_the_episode_is_closed() -> N
     assert pairing.close_episode(0) == []
 
 
-def test_with_a_proof_time_a_step_counts_once_so_much_time_has_passed_or_the_episode_has_ended() -> None:
-    pairing = TransitionPairing(AdmissionRules(period_s=0.1), timeout_s=0.2, proof_s=0.3)
+def test_steps_that_are_undecided_do_not_count_once_execution_is_in_doubt() -> None:
+    pairing = make_pairing()
     messages = make_messages(1, 6)
-    before_end = messages[:-2]  # all but the last record and its reward
-    released = deliver(pairing, before_end)
-    # The latest record is that of step 5, at 0.5 s: step 1 ended 0.3 s before it, step 2 did not.
-    assert [admitted.step for admitted in released] == [0, 1]
-    released += deliver(pairing, messages[-2:])
-    assert [admitted.step for admitted in released] == [0, 1, 2, 3, 4, 5]
-    assert_rightly_paired(released)
-    assert pairing.rejected == 0
-
-
-def test_steps_that_wait_for_their_proof_do_not_count_once_execution_is_in_doubt() -> None:
-    pairing = TransitionPairing(AdmissionRules(period_s=0.1), timeout_s=0.2, proof_s=0.3)
-    messages = make_messages(1, 6)
-    released = deliver(pairing, messages[:-2])
+    released = deliver(pairing, messages[:-2])  # all but the last record and its reward
     pairing.distrust()
     released += deliver(pairing, messages[-2:]) + pairing.close_episode(0)
-    assert [admitted.step for admitted in released] == [0, 1]
-    assert [(refused.step, refused.reason) for refused in pairing.refusals] == [
-        (step, Refusal.INTERVENTION) for step in (2, 3, 4, 5)
-    ]
+    assert [admitted.step for admitted in released] == [0, 1, 2, 3, 4]
+    assert [(refused.step, refused.reason) for refused in pairing.refusals] == [(5, Refusal.INTERVENTION)]
 
 
 def test_an_episode_cut_short_gives_its_finished_transitions_and_lets_the_next_begin() -> None:
@@ -243,8 +228,16 @@ def test_of_two_messages_with_one_stamp_the_first_counts() -> None:
 def test_a_released_transition_can_be_withdrawn() -> None:
     pairing = make_pairing()
     admitted = deliver(pairing, make_messages(1, 2))
-    pairing.withdraw(admitted[0], "too large")
+    pairing.withdraw(admitted[0], Refusal.NON_FINITE, "too large")
     assert (pairing.accepted, pairing.rejected) == (1, 1)
+    assert pairing.refusals[-1][2:4] == (Refusal.NON_FINITE, "too large")
+
+
+def test_a_transition_of_before_a_restart_can_be_withdrawn_although_it_was_never_counted() -> None:
+    admitted = deliver(make_pairing(), make_messages(1, 2))
+    pairing = make_pairing()
+    pairing.withdraw(admitted[0], Refusal.INTERVENTION, "taken back")
+    assert (pairing.accepted, pairing.rejected) == (0, 1)
 
 
 def test_a_step_that_was_never_recorded_does_not_block_the_others() -> None:

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 
+from meta_rl_core.belief import TaskBelief
 from meta_rl_core.runtime.admission import Admitted, Refused
 from meta_rl_core.runtime.journal import Journal
 from meta_rl_core.runtime.journal_file import Owner
 from meta_rl_core.runtime.journal_open import open_journal
-from meta_rl_core.runtime.journal_rows import Adaptation, Record
+from meta_rl_core.runtime.journal_rows import RESTORED, Adaptation, Earlier, Record
 from pitaya_nodes.goals import AdaptGoal
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ class BeliefJournal:
         self._was_in_trouble = False
         self._unfinished = False
         self.restored = ""
+        self._recent: list[tuple[Earlier, TaskBelief]] = []
         node.diagnostics.add(self._line)
 
     def open(self) -> None:
@@ -44,7 +46,7 @@ class BeliefJournal:
             JournalError: If the journal must not be used.
             PitayaError: If what it holds does not fit the policy.
         """
-        node, self.restored, self._unfinished = self._node, "", False
+        node, self.restored, self._unfinished, self._recent = self._node, "", False, []
         if not node.value("journal"):
             return
         owner = Owner(
@@ -55,6 +57,9 @@ class BeliefJournal:
         self._journal, restored = open_journal(path, owner, restore=node.value("journal_restore"))
         if restored is None:
             return
+        for state in restored.earlier:
+            node.adapter.restore(state.state)
+            self._recent.append((state, node.adapter.belief))
         node.adapter.restore(restored.state)
         node.belief_episode, node.belief_stamp_ns = restored.episode, restored.stamp_ns
         whose = "a finished" if restored.ended else "an interrupted"
@@ -63,6 +68,13 @@ class BeliefJournal:
             self.restored += f"; {restored.skipped} later records are damaged and were left out"
         node.get_logger().warning(f"{self.restored}, from {path}")
         self._unfinished = not restored.ended
+
+    def tell_recent(self) -> None:
+        """Tells what entered the restored belief last, so that it can be taken back if the gate doubts it."""
+        if self._recent:
+            (first, base), *later = self._recent
+            entered = [(state.item, belief) for state, belief in later if state.item is not None]
+            self._node.transitions.restored(base, first.stamp_ns, entered)
 
     def close(self) -> None:
         """Writes what waits. An adaptation that has not ended is to be restored, anything else is over."""
@@ -90,6 +102,10 @@ class BeliefJournal:
         """Keeps the present state, which somebody has put in place of what was learnt."""
         self._unfinished = False
         self.note(event)
+
+    def took_back(self) -> None:
+        """Keeps the state without what was taken back; an adaptation that a kill interrupted is still interrupted."""
+        self.note(RESTORED if self._unfinished and not self._node.goal_runs else "doubt")
 
     def note(self, event: str) -> None:
         """Keeps the present state."""

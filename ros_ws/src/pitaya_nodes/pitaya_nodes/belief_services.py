@@ -29,6 +29,7 @@ def serve_beliefs(node: PolicyNode) -> None:
         except PitayaError as error:
             return Trigger.Response(success=False, message=str(error))
         node.belief_episode = -1
+        node.transitions.believe()
         node.journal.replaced("reset")
         node.publish_belief()
         return Trigger.Response(success=True)
@@ -47,6 +48,7 @@ def serve_beliefs(node: PolicyNode) -> None:
         except PitayaError as error:
             return LoadBelief.Response(success=False, message=str(error))
         node.belief_episode = node.adapter.episode
+        node.transitions.believe()
         node.journal.replaced("load")
         node.publish_belief()
         return LoadBelief.Response(success=True)

@@ -284,10 +284,13 @@ class CommandGate(ManagedNode):
     def _report(self, mode: Mode, reason: str) -> None:
         self._moving &= mode < Mode.FAULT  # what a person clears begins at rest, softly
         status = self._status
-        status.header.stamp = self.get_clock().now().to_msg()
-        status.mode = int(mode)
+        known_ns = (self._check.latest_ns if self._rules is not None else None) or 0
+        status.header.stamp, status.state_stamp = (
+            self.get_clock().now().to_msg(),
+            convert.time_message(known_ns),
+        )
+        status.mode, status.refused = int(mode), self._commands.refusals
         status.reason = "on the way to the start pose" if self._return is not None else reason
-        status.refused = self._commands.refusals
         self._status_outlet.publish(status)
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from meta_rl_core.errors import PitayaError
 from meta_rl_core.runtime.adapter import Adapter
-from meta_rl_core.runtime.admission import Admitted, StepRecord
+from meta_rl_core.runtime.admission import Admitted, Refusal, StepRecord
 from meta_rl_core.runtime.pairing import TransitionPairing
 from meta_rl_core.runtime.robot_interface import RobotInterface
 from meta_rl_core.runtime.terms import JointReading
@@ -96,7 +96,7 @@ class Episode:
         self._steps_by_stamp: dict[int, int] = {}
         self._scores: dict[int, Score] = {}
         self._early_scores: dict[int, Score] = {}
-        self._closed = self._touched = self._interrupted = False
+        self._closed = self._touched = self._interrupted = self._late = False
         self.skipped: int | None = None
         adapter.begin_episode(keep_z=pairing.paused)
 
@@ -129,6 +129,7 @@ class Episode:
         if not self._schedule.ticks(stamp_ns):
             return None
         self.skipped = self._schedule.skipped
+        self._late = self.skipped > 0
         observation = self._robot.observe(reading.position, reading.velocity, self._last_action, self._goal)
         if self.step == self.steps:
             self._unrecorded = StepRecord(self.index, self.step, stamp_ns, observation)
@@ -178,7 +179,8 @@ class Episode:
     def absorb(self) -> None:
         """Lets every transition that is complete enter the belief.
 
-        Called after the command has left, so that adapting never delays acting.
+        Called after the command has left, so that adapting never delays acting. After a missed deadline it gives way
+        altogether: what is complete waits until a deadline is kept again, or the episode has ended.
         """
         if self._unrecorded is not None:
             record, self._unrecorded = self._unrecorded, None
@@ -186,7 +188,8 @@ class Episode:
             self._steps_by_stamp[record.stamp_ns] = record.step
             self._recorded_ns = record.stamp_ns
             self._take_early_scores()
-        self._observe(self._pairing.release())
+        if self._closed or not self._late:
+            self._observe(self._pairing.release())
 
     def close(self) -> EpisodeOutcome:
         """Ends the episode: what is complete enters the belief, what is not is refused."""
@@ -216,7 +219,7 @@ class Episode:
             try:
                 self._adapter.observe(item.transition)
             except PitayaError as error:
-                self._pairing.withdraw(item, str(error))
+                self._pairing.withdraw(item, Refusal.NON_FINITE, str(error))
             else:
                 self.last_stamp_ns = item.stamp_ns
                 self._on_belief(item)

@@ -22,9 +22,9 @@ MOST_EPISODES = 10_000
 LONGEST_BUDGET_S = 86_400.0
 WAIT_PERIODS = 2.0
 """How long after the end of a step its reward and executed command are waited for [periods]."""
-PROOF_PERIODS = 8.0
-"""How long after its end a step waits before it counts [periods]: the gate finds a robot that does not follow in 3,
-rarely in as many as 7 (benchmarks/following.py), and joints that are exchanged most often within 6."""
+PROOF_PERIODS = 8
+"""How long after its end a step is in doubt [periods]: the gate finds a robot that does not follow in 3, rarely in as
+many as 7 (benchmarks/following.py), and joints that are exchanged most often within 6."""
 
 
 @dataclass(frozen=True)
@@ -96,8 +96,7 @@ def pairing_for(
     rules = AdmissionRules(robot.period_s)
     if lock_step:
         return TransitionPairing(rules, on_refused=on_refused)
-    wait_s, proof_s = WAIT_PERIODS * robot.period_s, PROOF_PERIODS * robot.period_s
-    return TransitionPairing(rules, wait_s, on_refused=on_refused, proof_s=proof_s)
+    return TransitionPairing(rules, WAIT_PERIODS * robot.period_s, on_refused=on_refused)
 
 
 def warm_up(adapter: Adapter, robot: RobotInterface) -> None:

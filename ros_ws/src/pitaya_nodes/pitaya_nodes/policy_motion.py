@@ -16,7 +16,7 @@ from meta_rl_core.runtime.supervisor import Action, Limits, Mode, Sample
 from meta_rl_core.runtime.terms import JointReading
 from meta_rl_core.runtime.time_outs import check_time_outs
 from pitaya_nodes import qos
-from pitaya_nodes.convert import NANOSECONDS
+from pitaya_nodes.convert import NANOSECONDS, stamp_ns
 from pitaya_nodes.modes import Modes
 from pitaya_nodes.polled import waiting_messages
 
@@ -190,12 +190,13 @@ class PolicyMotion:
     def _on_gate(self, status: GateStatus) -> None:
         stopped = status.mode in (GateStatus.FAULT, GateStatus.STOPPED)
         self._gate = f"the command gate lets nothing pass: {status.reason}" if stopped else ""
+        if stopped:
+            self._node.transitions.doubt(stamp_ns(status.state_stamp), status.reason)
         if self._node.active:
             self._take_waiting()
             if stopped or not self._stood_still():
                 self._update()
             if stopped:
-                self._node.pairing.distrust()
                 self._end_goal(self._gate)
 
     def _changed(self, mode: Mode, reason: str) -> None:

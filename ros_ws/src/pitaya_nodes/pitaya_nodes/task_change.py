@@ -56,6 +56,10 @@ class TaskChange:
     def begin(self) -> None:
         """A goal begins: what it begins with is believed."""
         self.said = ""
+        self.believe()
+
+    def believe(self) -> None:
+        """Goes on with the present belief: what was seen so far is forgotten."""
         if self._watch is not None:
             self._watch.begin(self._node.adapter.belief)
 

@@ -1,17 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tells what became of transitions: which did not count and why, whether they still come, that the task changed."""
+"""What became of transitions: which count, which do not and why, which are taken back, that the task changed."""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 from pitaya_msgs.msg import TransitionRefusal
 
-from meta_rl_core.runtime.admission import Admitted, Refused
+from meta_rl_core.belief import TaskBelief
+from meta_rl_core.runtime.admission import Admitted, Refusal, Refused
 from meta_rl_core.runtime.pairing import MISSING_TO_PAUSE
+from meta_rl_core.runtime.recent_evidence import RecentEvidence
 from pitaya_nodes import convert, qos
+from pitaya_nodes.goals import PROOF_PERIODS
 from pitaya_nodes.task_change import TaskChange
 
 if TYPE_CHECKING:
@@ -35,16 +39,57 @@ class TransitionReport:
         self._change.open()
         self._outlet = self._node.speaker(TransitionRefusal, "~/refusals", qos.PAIRED)
         self.begin()
+        self._node.journal.tell_recent()
 
     def begin(self) -> None:
         """A goal begins: counts start anew."""
         self._counts.clear()
         self._last, self._was_paused = None, False
         self._change.begin()
+        self.believe()
+
+    def believe(self) -> None:
+        """Somebody has put the present belief in place: nothing of it can be in doubt."""
+        node = self._node
+        self._recent = RecentEvidence(
+            node.robot.period_s, PROOF_PERIODS, node.adapter.belief, node.belief_stamp_ns
+        )
+
+    def restored(
+        self, base: TaskBelief, stamp_ns: int, entered: Sequence[tuple[Admitted, TaskBelief]]
+    ) -> None:
+        """A journal has put the present belief in place: these transitions led to it from another one."""
+        self._recent.begin(base, stamp_ns)
+        for item, belief in entered:
+            self._recent.entered(item, belief)
 
     def observed(self, item: Admitted) -> None:
         """Takes a transition that has entered the belief; the belief is the prior if it shows a changed task."""
         self._change.observed(item)
+        self._recent.entered(item, self._node.adapter.belief)
+
+    def doubt(self, known_ns: int, reason: str) -> None:
+        """The gate lets nothing pass, from the state stamped so on: what was executed lately may not be what it seemed.
+
+        What is still undecided will not count; what has entered the belief is taken back.
+        """
+        node, episode = self._node, self._node.episode
+        node.pairing.distrust()
+        doubted = self._recent.take_back(known_ns, None if episode is None else episode.step)
+        if not doubted:
+            return
+        node.adapter.believe(self._recent.belief)
+        node.belief_stamp_ns = self._recent.stamp_ns
+        if episode is not None:
+            episode.last_stamp_ns = self._recent.stamp_ns
+        self._change.believe()
+        node.journal.took_back()
+        for item in doubted:
+            node.pairing.withdraw(
+                item, Refusal.INTERVENTION, f"it was taken back out of the belief: {reason}"
+            )
+        node.get_logger().warning(f"{len(doubted)} transitions were taken back out of the belief: {reason}")
+        node.publish_belief()
 
     def refused(self, refused: Refused) -> None:
         """Counts, publishes and keeps a refusal."""
