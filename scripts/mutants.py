@@ -30,6 +30,7 @@ TARGETS = {
     "meta_rl_core.runtime.supervisor": [f"{_TESTS}supervisor.py", f"{_TESTS}supervisor_modes.py"],
     "meta_rl_core.runtime.safety_filter": [f"{_TESTS}safety_filter.py"],
     "meta_rl_core.runtime.acknowledgement": [f"{_TESTS}acknowledgement.py"],
+    "meta_rl_core.runtime.recent_evidence": [f"{_TESTS}recent_evidence.py"],
 }
 _SWAPPED: dict[type[ast.AST], type[ast.AST]] = {
     ast.Lt: ast.LtE,

@@ -149,5 +149,5 @@ class SwapWatch:
             one, other = (self._joints[joint] for joint in self._pair)
             self.complaint = (
                 f"{one} and {other} seem to have exchanged what they measure: each moves as the other is commanded; "
-                "check their cables, ids and names"
+                "check their cables, ids and names, and whether their commands arrive"
             )

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What entered a belief last can be taken back, to the bit, for as long as it may be in doubt and no longer."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -76,6 +78,8 @@ def test_only_so_much_is_kept_as_a_doubt_can_reach() -> None:
     stream = Stream(1000)
     # Twice the proof and one more: a clock that went back takes no more than these.
     assert stream.take_back(0) == list(range(993, 1000))
+    assert stream.recent.belief is stream.beliefs[993]
+    assert stream.recent.stamp_ns == (1000 + 100 * 992) * MS
 
 
 def test_a_belief_that_was_put_in_place_is_beyond_doubt() -> None:
@@ -86,5 +90,17 @@ def test_a_belief_that_was_put_in_place_is_beyond_doubt() -> None:
 
 @pytest.mark.parametrize(("period_s", "proof_periods"), [(0.0, 3), (float("nan"), 3), (0.1, 0)])
 def test_numbers_that_are_not_positive_are_refused(period_s: float, proof_periods: int) -> None:
-    with pytest.raises(InvalidValueError, match="must be positive"):
+    said = f"period_s and proof_periods must be positive, got {period_s} and {proof_periods}"
+    with pytest.raises(InvalidValueError, match=f"^{re.escape(said)}$"):
         RecentEvidence(period_s, proof_periods, TaskBelief.prior(2))
+
+
+def test_a_proof_may_take_a_single_step() -> None:
+    assert Stream(3, proof_periods=1).take_back(1300) == [2]
+
+
+def test_a_belief_that_nothing_was_seen_for_has_no_stamp() -> None:
+    stream = Stream(0)
+    stream.recent.begin(TaskBelief.prior(2))
+    assert stream.recent.stamp_ns == 0
+    assert RecentEvidence(0.1, 1, TaskBelief.prior(2)).stamp_ns == 0

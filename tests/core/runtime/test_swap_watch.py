@@ -15,7 +15,7 @@ JOINTS = ("a", "b", "c", "d", "e")
 STEP_RAD, PERIOD_S, PERIOD_NS = 0.2, 0.1, 10**8
 SAID = (
     "b and d seem to have exchanged what they measure: each moves as the other is commanded; check their cables, "
-    "ids and names"
+    "ids and names, and whether their commands arrive"
 )
 
 
