@@ -47,7 +47,14 @@ class EvaluationConfig:
     every_iterations: int = 1
     tasks: int = 30
     episodes: int = 3
-    """Episodes per task; the score is the return of the last one."""
+    """Episodes per run; the score is the return of the last one."""
+    by_steps: bool = False
+    """Count steps, as the published code does: where episodes end early more of them follow until as many are lived as
+    so many whole episodes have. The last one is always finished."""
+    runs: int = 1
+    """Runs on each task, each from the prior."""
+    training_tasks: int = 0
+    """Score so many training tasks as well, by the same protocol."""
     exploration_episodes: int = 2
     """Leading episodes that act on z drawn from the prior."""
     seed: int = 7
@@ -58,8 +65,8 @@ class EvaluationConfig:
         Raises:
             InvalidValueError: Naming the field, what was got and what is allowed.
         """
-        _check_at_least(self, "evaluation", 1, "every_iterations", "tasks", "episodes")
-        _check_at_least(self, "evaluation", 0, "exploration_episodes", "seed")
+        _check_at_least(self, "evaluation", 1, "every_iterations", "tasks", "episodes", "runs")
+        _check_at_least(self, "evaluation", 0, "exploration_episodes", "seed", "training_tasks")
         if self.episodes <= self.exploration_episodes:
             raise InvalidValueError(
                 f"evaluation.episodes ({self.episodes}) must exceed exploration_episodes "

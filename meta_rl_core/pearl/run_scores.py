@@ -11,11 +11,10 @@ import numpy as np
 from meta_rl_core.errors import InvalidValueError
 from meta_rl_core.pearl.evaluation import evaluate
 from meta_rl_core.pearl.export import load_agent
+from meta_rl_core.pearl.planned_evaluation import EVALUATION_STREAM
 from meta_rl_core.pearl.rollout import Explorer
 from meta_rl_core.runtime.evaluator import EvaluationResult, Protocol
 from meta_rl_core.runtime.report import outcome
-
-EVALUATION_STREAM = 0x5EED
 
 
 def score_run(run_directory: Path, tasks: int, protocol: Protocol, *, unseen: bool = False) -> dict[str, Any]:

@@ -9,24 +9,22 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import yaml
 
 from meta_rl_core.errors import CheckpointError, TrainingDivergedError
-from meta_rl_core.pearl.best_policy import mean_scores, rank, save_best
+from meta_rl_core.pearl.best_policy import rank, save_best
 from meta_rl_core.pearl.checkpoint import CheckpointFolder
 from meta_rl_core.pearl.config import PearlConfig
 from meta_rl_core.pearl.distillation import Distillation
-from meta_rl_core.pearl.evaluation import evaluate
 from meta_rl_core.pearl.family_check import check_family
 from meta_rl_core.pearl.learner import Learner
 from meta_rl_core.pearl.logs import Display, RunLog, distillation_line, pace_line
+from meta_rl_core.pearl.planned_evaluation import planned_scores
 from meta_rl_core.pearl.rollout import Explorer
 from meta_rl_core.pearl.snapshot import Snapshot, not_finite, take_snapshot
 from meta_rl_core.tasks import TaskFamily
 
-EVALUATION_STREAM = 0x5EED
 BEGINNING: dict[str, Any] = {
     "iteration": 0,
     "wall_s": 0.0,
@@ -227,17 +225,8 @@ class Trainer:
         display.show_scores(scores)
 
     def _evaluate(self, losses: dict[str, float]) -> str:
-        config, learner = self.config.evaluation, self.learner
-        generator = np.random.Generator(np.random.PCG64([config.seed, EVALUATION_STREAM]))
-        tasks = learner.family.heldout_tasks(config.tasks, config.seed)
-        result = evaluate(
-            self._evaluator,
-            tasks,
-            episodes=config.episodes,
-            exploration_episodes=config.exploration_episodes,
-            generator=generator,
-        )
-        scores = mean_scores(result)
+        learner = self.learner
+        scores = planned_scores(self._evaluator, self.config.evaluation)
         self._log.add(
             {
                 "iteration": self.progress["iteration"],

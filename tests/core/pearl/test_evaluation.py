@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from meta_rl_core.pearl.agent import Agent
 from meta_rl_core.pearl.config import PearlConfig
 from meta_rl_core.pearl.evaluation import evaluate
+from meta_rl_core.pearl.planned_evaluation import planned_scores
+from meta_rl_core.pearl.plans import EvaluationConfig
 from meta_rl_core.pearl.rollout import Explorer
 from meta_rl_core.pearl.trainer import Trainer
 from meta_rl_core.tasks import Array, WorldsStep
@@ -56,6 +58,116 @@ def test_exploration_acts_on_the_prior_and_later_episodes_on_all_transitions_so_
         explorer, np.zeros((2, 1)), episodes=4, exploration_episodes=2, generator=np.random.default_rng(0)
     )
     assert seen == [10, 15]
+
+
+class ShortWorlds(LineWorlds):
+    """Never move; the first one ends after two steps in each episode, the second after four, the third never."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__(count, np.inf)
+        self.steps = 0
+
+    def reset(self, tasks: Array, seeds: NDArray[np.int64]) -> Array:
+        self.steps = 0
+        return super().reset(tasks, seeds)
+
+    def step(self, actions: Array) -> WorldsStep:
+        self.steps += 1
+        result = super().step(0.0 * actions)
+        return WorldsStep(result.observation, result.signals, self.steps >= np.array([2, 4, 99]))
+
+
+def meet_short_worlds(least_steps: int) -> tuple[Array, int, list[list[int]]]:
+    """Returns of three tasks whose episodes last two, four and five steps; the steps in all, and in each context."""
+    explorer = make_explorer()
+    explorer.family.make_worlds = lambda count, threads=1: ShortWorlds(count)  # type: ignore[method-assign]
+    read: list[list[int]] = []
+    infer = explorer.infer
+
+    def spy(episodes, *arguments, **options):  # type: ignore[no-untyped-def]
+        read.append(sum(e.valid.sum(axis=1) for e in episodes).tolist())
+        return infer(episodes, *arguments, **options)
+
+    explorer.infer = spy  # type: ignore[method-assign]
+    result = evaluate(
+        explorer,
+        np.array([[1.0], [0.5], [-0.1]]),
+        episodes=3,
+        exploration_episodes=2,
+        generator=np.random.default_rng(0),
+        least_steps=least_steps,
+    )
+    return result.returns, result.steps, read
+
+
+def test_without_a_count_of_steps_each_task_has_three_episodes_however_short() -> None:
+    returns, steps, read = meet_short_worlds(0)
+    np.testing.assert_allclose(returns, [[-2.0] * 3, [-2.0] * 3, [-0.5] * 3])
+    assert steps == 3 * (2 + 4 + 5)
+    assert read == [[4, 8, 10]]
+
+
+def test_counted_in_steps_short_episodes_are_followed_by_more_until_as_many_are_lived() -> None:
+    returns, steps, read = meet_short_worlds(15)
+    # Eight episodes of two steps reach 15, four of four, three of five; the last one is finished.
+    assert steps == 8 * 2 + 4 * 4 + 3 * 5
+    assert returns.shape == (3, 8)
+    np.testing.assert_allclose(returns, [[-2.0] * 8, [-2.0] * 8, [-0.5] * 8])
+    assert read == [[4, 8, 10], [6, 12, 15], [8, 16, 15], [10, 16, 15], [12, 16, 15], [14, 16, 15]]
+
+
+def test_a_task_that_had_fewer_episodes_is_scored_by_its_own_last_one() -> None:
+    family = LineFamily()
+    distances = iter([10.0, 20.0, 30.0, 40.0])
+
+    class Worlds(ShortWorlds):
+        def reset(self, tasks: Array, seeds: NDArray[np.int64]) -> Array:
+            super().reset(tasks, seeds)
+            self.position[:] = next(distances)
+            return self.position[:, None].copy()
+
+        def step(self, actions: Array) -> WorldsStep:
+            result = super().step(actions)
+            return WorldsStep(result.observation, result.signals, self.steps >= np.array([1, 3]))
+
+    family.make_worlds = lambda count, threads=1: Worlds(count)  # type: ignore[method-assign]
+    explorer = Explorer(family, make_explorer().agent)
+    result = evaluate(
+        explorer,
+        np.zeros((2, 1)),
+        episodes=2,
+        exploration_episodes=1,
+        generator=np.random.default_rng(0),
+        least_steps=4,
+    )
+    # The first task lives four episodes of one step, the second two of three.
+    np.testing.assert_allclose(result.returns, [[-10.0, -20.0, -30.0, -40.0], [-30.0, -60.0, -60.0, -60.0]])
+    np.testing.assert_allclose(result.final_error, [[10.0, 20.0, 30.0, 40.0], [10.0, 20.0, 20.0, 20.0]])
+    assert result.steps == 4 * 1 + 2 * 3
+
+
+def test_a_plan_asks_for_runs_on_each_task_and_for_scores_of_training_tasks() -> None:
+    explorer = make_explorer()
+    with torch.no_grad():
+        explorer.agent.actor.network.layers[-1].weight.zero_()
+        explorer.agent.actor.network.layers[-1].bias.zero_()
+    posed: list[Array] = []
+    episode = explorer.episode
+
+    def spy(tasks, *arguments, **options):  # type: ignore[no-untyped-def]
+        posed.append(tasks[:, 0])
+        return episode(tasks, *arguments, **options)
+
+    explorer.episode = spy  # type: ignore[method-assign]
+    scores = planned_scores(explorer, EvaluationConfig(tasks=2, runs=3, training_tasks=99))
+    heldout = explorer.family.heldout_tasks(2, 7)[:, 0]
+    np.testing.assert_array_equal(posed[0], np.repeat(heldout, 3))
+    # The six training tasks, -1 to 1 in steps of 0.4, each three times: mean distance 0.6 for five steps.
+    np.testing.assert_array_equal(np.sort(posed[3]), np.repeat(explorer.family.training_tasks()[:, 0], 3))
+    assert scores["return_training_adapted"] == pytest.approx(-3.0)
+    assert scores["return_adapted"] == pytest.approx(-5.0 * np.abs(heldout).mean())
+    plain = planned_scores(make_explorer(), EvaluationConfig(tasks=2))
+    assert not any("training" in name for name in plain)
 
 
 def test_evaluation_is_deterministic_given_its_generator() -> None:

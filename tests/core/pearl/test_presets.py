@@ -17,7 +17,7 @@ class Published(NamedTuple):
     training: int
     """Training tasks."""
     evaluated: int
-    """Held-out tasks times runs on each."""
+    """Held-out tasks, and as many of the training tasks."""
     meta_batch: int
     visit: tuple[int, int, int]
     """Steps on the prior, with the posterior, and beyond the context."""
@@ -30,6 +30,8 @@ class Published(NamedTuple):
     """Steps per training task before the first iteration."""
     visited: int = 5
     """Tasks visited in each iteration."""
+    runs: int = 1
+    """Runs on each task in evaluation."""
     explored: int = 2
     """Episodes on the prior in evaluation."""
     evaluated_steps: int = 600
@@ -42,20 +44,19 @@ class Published(NamedTuple):
 
 PUBLISHED = {
     "cheetah-vel": Published(100, 30, 16, (400, 0, 600), 2000, 100, (200_000, 5_000)),
-    "cheetah-dir": Published(2, 2 * 4, 4, (1000, 0, 1000), 2000, 256, (4_000, 10_000)),
-    "ant-dir": Published(2, 2 * 4, 4, (400, 0, 600), 4000, 256, (4_000, 5_000), falls=True),
+    "cheetah-dir": Published(2, 2, 4, (1000, 0, 1000), 2000, 256, (4_000, 10_000), runs=4),
+    "ant-dir": Published(2, 2, 4, (400, 0, 600), 4000, 256, (4_000, 5_000), runs=4, falls=True),
     "ant-goal": Published(150, 30, 10, (400, 0, 600), 4000, 256, (300_000, 5_000), kl=1.0),
     "humanoid-dir": Published(100, 30, 16, (400, 0, 600), 4000, 256, (200_000, 5_000), falls=True),
-    "walker-params": Published(40, 10 * 2, 10, (400, 0, 600), 4000, 100, (80_000, 5_000), falls=True),
-    "hopper-params": Published(40, 10 * 2, 10, (400, 0, 600), 4000, 100, (80_000, 5_000), falls=True),
-    # Published with two runs on each of the 20 held-out goals; here each is met once.
+    "walker-params": Published(40, 10, 10, (400, 0, 600), 4000, 100, (80_000, 5_000), runs=2, falls=True),
+    "hopper-params": Published(40, 10, 10, (400, 0, 600), 4000, 100, (80_000, 5_000), runs=2, falls=True),
     "point-robot": Published(
         *(80, 20, 16, (200, 0, 200), 1000, 64, (16_000, 2_000)),
-        **{"horizon": 20, "initial": 200, "explored": 1, "evaluated_steps": 60, "scale": 100.0},
+        **{"horizon": 20, "initial": 200, "runs": 2, "explored": 1, "evaluated_steps": 60, "scale": 100.0},
     ),
     "sparse-point-robot": Published(
         *(80, 20, 16, (100, 900, 0), 1000, 1024, (16_000, 10_000)),
-        **{"horizon": 20, "initial": 200, "visited": 10, "explored": 5, "evaluated_steps": 400},
+        **{"horizon": 20, "initial": 200, "visited": 10, "runs": 2, "explored": 5, "evaluated_steps": 400},
         **{"kl": 1.0, "discount": 0.9, "scale": 100.0},
     ),
 }
@@ -118,6 +119,7 @@ def test_each_family_of_the_paper_lives_as_many_steps_as_published(family: str) 
 def test_each_family_of_the_paper_is_evaluated_as_published(family: str) -> None:
     plan, row = make_config(family, "paper").evaluation, PUBLISHED[family]
     assert (plan.every_iterations, plan.tasks, plan.exploration_episodes) == (1, row.evaluated, row.explored)
+    assert (plan.runs, plan.training_tasks, plan.by_steps) == (row.runs, row.evaluated, row.falls)
     assert row.horizon * plan.episodes == row.evaluated_steps
     assert load_family(family).spec.context_reward == (
         "sparse" if family == "sparse-point-robot" else "dense"
