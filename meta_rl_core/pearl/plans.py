@@ -48,6 +48,9 @@ class EvaluationConfig:
     tasks: int = 30
     episodes: int = 3
     """Episodes per run; the score is the return of the last one."""
+    exploration_episodes: int = 2
+    """Leading episodes that act on z drawn from the prior."""
+    seed: int = 7
     by_steps: bool = False
     """Count steps, as the published code does: where episodes end early more of them follow until as many are lived as
     so many whole episodes have. The last one is always finished."""
@@ -55,9 +58,6 @@ class EvaluationConfig:
     """Runs on each task, each from the prior."""
     training_tasks: int = 0
     """Score so many training tasks as well, by the same protocol."""
-    exploration_episodes: int = 2
-    """Leading episodes that act on z drawn from the prior."""
-    seed: int = 7
 
     def __post_init__(self) -> None:
         """Checks every number.
