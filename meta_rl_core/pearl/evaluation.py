@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from meta_rl_core.pearl.episodes import Episodes
 from meta_rl_core.pearl.rollout import Explorer
@@ -53,7 +54,8 @@ def evaluate(
     """
     fixed = not explorer.agent.config.infers
     lived: list[Episodes] = []
-    steps, going = np.zeros(len(tasks), dtype=np.int64), np.ones(len(tasks), dtype=np.bool_)
+    steps = np.zeros(len(tasks), dtype=np.int64)
+    going: NDArray[np.bool_] = np.ones(len(tasks), dtype=np.bool_)
     while going.any():
         if fixed or len(lived) < exploration_episodes:
             z = explorer.prior_z(tasks, generator)
