@@ -283,12 +283,9 @@ class CommandGate(ManagedNode):
 
     def _report(self, mode: Mode, reason: str) -> None:
         self._moving &= mode < Mode.FAULT  # what a person clears begins at rest, softly
-        status = self._status
-        known_ns = (self._check.latest_ns if self._rules is not None else None) or 0
-        status.header.stamp, status.state_stamp = (
-            self.get_clock().now().to_msg(),
-            convert.time_message(known_ns),
-        )
+        status, known_ns = self._status, None if self._rules is None else self._check.latest_ns
+        status.state_stamp = convert.time_message(known_ns or 0)
+        status.header.stamp = self.get_clock().now().to_msg()
         status.mode, status.refused = int(mode), self._commands.refusals
         status.reason = "on the way to the start pose" if self._return is not None else reason
         self._status_outlet.publish(status)
