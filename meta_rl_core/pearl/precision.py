@@ -16,7 +16,7 @@ _PROCESSORS = Path("/proc/cpuinfo")
 def matrix_products(reduced: bool, device: torch.device) -> torch.autocast:
     """Inside, hidden layers run in bfloat16 if that is asked for and the device computes in it.
 
-    Without the instructions torch emulates them, ten times slower than float32.
+    Without the instructions torch emulates them, many times slower than float32.
 
     Args:
         reduced: Whether the configuration asks for it.
