@@ -26,8 +26,6 @@ from tests.faults.live import Live, Sent, graph, tool
 from tests.faults.tally import Tally
 
 FOLLOWING_S, INTRUDER_S, MISFIT_S = 0.5, 1.0, 2.0
-_LOST = "follow|whether their commands arrive"
-"""What a fault says of lost commands. Now and then two joints seem exchanged before three commands led nowhere."""
 _PATIENT = {"policy_node": {"plant_timeout_s": 5.0, "reward_timeout_s": 1.0}}
 _TOPICS = (
     ("executed_command", JointCommand),
@@ -94,7 +92,7 @@ def _lose_commands(cases: int, generator: np.random.Generator, folder: Path, *, 
 
 def _judge_loss(live: Live, fault: Sent | None, lost: Sent) -> tuple[str, float | None, int]:
     """Complaint, time from the first lost command to the fault [s], transitions learnt that were not executed."""
-    complaint, latency_s = _judge(fault, lost.sent_ns, FOLLOWING_S, _LOST)
+    complaint, latency_s = _judge(fault, lost.sent_ns, FOLLOWING_S, "follow")
     live.catch_up()
     # What had entered the belief when the loss was found is taken back again: what counts is what it says afterwards.
     last = live.last("policy_node/belief")
