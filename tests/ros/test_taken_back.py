@@ -86,3 +86,17 @@ def test_a_policy_that_was_killed_takes_back_what_the_gate_doubts_once_it_is_the
     # An adaptation that a crash has interrupted is still one.
     assert same(restart(graph, signal.SIGKILL), last)
     assert "an interrupted adaptation is back" in probe.heard["policy_node/status"][-1].reason
+
+
+def test_a_goal_that_goes_on_from_a_belief_does_not_put_its_last_steps_beyond_doubt(
+    graph: Graph, bundle: Path
+) -> None:
+    handle, button = adapt(graph, bundle)
+    probe, beliefs = graph.probe, graph.probe.heard["policy_node/belief"]
+    handle.cancel_goal_async()
+    learnt = probe.result(handle).result.belief.transitions
+    probe.send(steps_per_episode=100_000, reset_belief=False)
+    probe.until(lambda: beliefs[-1].transitions > learnt)
+    stop(graph, button)
+    # The new episode has just begun: eight steps go, most of them those of the goal before.
+    probe.until(lambda: beliefs[-1].transitions < learnt)

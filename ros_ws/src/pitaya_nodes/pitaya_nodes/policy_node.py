@@ -136,7 +136,7 @@ class PolicyNode(ManagedNode):
         self.judged_ns, self._latest_state = -1, None
         self.adapter = adapter_for(goal, self.bundle, self.adapter)
         self.pairing = self._new_pairing()
-        self.transitions.begin()
+        self.transitions.begin(keeps_belief=not goal.reset_belief)
         self.motion.begin_goal()
         self.journal.begin_goal(goal)
 

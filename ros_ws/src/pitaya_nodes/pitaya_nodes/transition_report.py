@@ -38,15 +38,16 @@ class TransitionReport:
         """Opens the topic, and watches for a change of the task if the bundle can tell."""
         self._change.open()
         self._outlet = self._node.speaker(TransitionRefusal, "~/refusals", qos.PAIRED)
-        self.begin()
+        self.begin(keeps_belief=False)
         self._node.journal.tell_recent()
 
-    def begin(self) -> None:
-        """A goal begins: counts start anew."""
+    def begin(self, *, keeps_belief: bool) -> None:
+        """A goal begins: counts start anew; what entered a belief that it goes on from can still come in doubt."""
         self._counts.clear()
         self._last, self._was_paused = None, False
         self._change.begin()
-        self.believe()
+        if not keeps_belief:
+            self.believe()
 
     def believe(self) -> None:
         """Somebody has put the present belief in place: nothing of it can be in doubt."""
