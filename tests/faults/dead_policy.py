@@ -82,6 +82,8 @@ class Motion(NamedTuple):
     """Counted from when the next command was due: until then the hand does what a live policy told it."""
     after_last: float = 0.0
     """Counted from the state that the last command answers, so with what the hand still swings from earlier ones."""
+    farthest: str = ""
+    """Which joint that was, and when."""
 
 
 def _hold_figures(tally: Tally, motions: list[Motion]) -> dict[str, float]:
@@ -117,24 +119,32 @@ def _watch_hold(live: Live) -> tuple[str, float | None, Motion]:
     if latency_s > allowed(HOLD_S):
         return f"held only after {1e3 * latency_s:.0f} ms", latency_s, motion
     if motion.after_due > allowed(LARGEST_MOTION_RAD):
-        return f"moved {motion.after_due:.3f} rad further than was commanded", latency_s, motion
+        complaint = f"moved {motion.after_due:.3f} rad further than was commanded: {motion.farthest}"
+        return f"{complaint}; held {1e3 * latency_s:.0f} ms after that command", latency_s, motion
     return "", latency_s, motion
 
 
 def _extra_motion(live: Live, last: Sent) -> Motion:
-    return Motion(*(_beyond(live, last, last.stamp_ns + wait_ns) for wait_ns in (PERIOD_NS, 0)))
+    after_due, farthest = _beyond(live, last, last.stamp_ns + PERIOD_NS)
+    return Motion(after_due, _beyond(live, last, last.stamp_ns)[0], farthest)
 
 
-def _beyond(live: Live, last: Sent, from_ns: int) -> float:
-    """How far a joint went beyond the way from where it was then to where the last command sent it [rad]."""
-    later = [item.message for item in live.heard["joint_states"] if item.stamp_ns >= from_ns]
+def _beyond(live: Live, last: Sent, from_ns: int) -> tuple[float, str]:
+    """How far a joint went beyond the way from where it was then to where the last command sent it [rad]; which."""
+    later = [item for item in live.heard["joint_states"] if item.stamp_ns >= from_ns]
     if not later:
-        return 0.0
-    index = [later[0].name.index(joint) for joint in last.message.joint_names]
-    way = np.array([np.array(state.position)[index] for state in later])
-    target = np.array(last.message.position)
+        return 0.0, ""
+    joints, target = last.message.joint_names, np.array(last.message.position)
+    index = [later[0].message.name.index(joint) for joint in joints]
+    way = np.array([np.array(item.message.position)[index] for item in later])
     low, high = np.minimum(way[0], target), np.maximum(way[0], target)
-    return float(np.maximum(np.maximum(low - way, way - high), 0.0).max())
+    beyond = np.maximum(np.maximum(low - way, way - high), 0.0)
+    when, joint = np.unravel_index(beyond.argmax(), beyond.shape)
+    farthest = (
+        f"{joints[joint]} at {way[0][joint]:.3f} when the next one was due, sent to {target[joint]:.3f}, "
+        f"at {way[when][joint]:.3f} rad {1e-6 * (later[when].stamp_ns - last.stamp_ns):.0f} ms after its state"
+    )
+    return float(beyond.max()), farthest
 
 
 class Committed(NamedTuple):

@@ -26,8 +26,9 @@ from pitaya_nodes.parameters import Setting
 from pitaya_nodes.realtime import REALTIME_PRIORITY
 
 WATCH_PERIOD_S = 0.02
-_HOLD_EARLY_S = 0.05
-"""The gate looks around only so often, and computers are busy: it must have held when the time-out is over."""
+_HOLD_EARLY_S = 0.075
+"""The gate looks around only so often, and computers are busy: it must have held when the time-out is over. And a hand
+that nobody commands swings the further the later it is held (benchmarks/hold_motion.py)."""
 
 Array = NDArray[np.float64]
 _NOT_FOLLOWED_PERIODS = 3.5
