@@ -19,12 +19,10 @@ from meta_rl_core.errors import JournalError
 from meta_rl_core.runtime.admission import Refused
 from meta_rl_core.runtime.journal_file import JournalFile, Owner
 from meta_rl_core.runtime.journal_rows import Adaptation, Ended, Numbered, Record, Restored
+from meta_rl_core.runtime.journal_sync import RETRY_S, SLOW_S, JournalSync
 
 CAPACITY = 1000
 """Items that wait at most; 100 s at 10 Hz."""
-RETRY_S = 0.25
-SLOW_S = 0.5
-"""A disk that has not answered for this long is in trouble [s]."""
 _MOST_AT_ONCE = 200
 Monotonic = Callable[[], float]
 
@@ -34,7 +32,7 @@ class Journal:
 
     Attributes:
         path: The file.
-        written: Items on disk.
+        written: Items that were committed, so that they outlive the process.
         lost: Items that found the queue full.
     """
 
@@ -67,24 +65,25 @@ class Journal:
         self._closing = threading.Event()
         self._file: JournalFile | None = None
         self._session: int | None = None
+        self._sync = JournalSync(path, monotonic)
         self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
         self._thread.start()
 
     @property
     def waiting(self) -> int:
-        """Items that are not on disk yet."""
+        """Items that are not committed yet."""
         return self._put - self.written
 
     @property
     def settled(self) -> bool:
         """Whether everything is on disk."""
-        return self.waiting == 0 and self._spilled is None
+        return self.waiting == 0 and self._spilled is None and self._sync.settled
 
     @property
     def trouble(self) -> str:
         """Why records do not reach the disk, in one sentence; empty while they do."""
         since_s = self._writing_since_s
-        error = self._error
+        error = self._error or self._sync.trouble
         if not error and since_s is not None and self._monotonic() - since_s > SLOW_S:
             error = f"the disk has not answered for {self._monotonic() - since_s:.1f} s"
         if not error:
@@ -120,12 +119,14 @@ class Journal:
         self._thread.join(timeout_s)
         if self._thread.is_alive():
             return False
-        done = self.settled
+        done = self.waiting == 0 and self._spilled is None
         try:
             if self._file is not None and self._session is not None and how is not None:
                 self._file.end_session(self._session, how)
+                self._sync.request()
         except sqlite3.Error as error:
             self._error, done = str(error), False
+        done &= self._sync.close(timeout_s)
         self._forget_file()
         if self._lock is not None:
             os.close(self._lock)
@@ -186,6 +187,7 @@ class Journal:
             self._writing_since_s = None
         if spilled is not None and self._spilled is spilled:
             self._spilled = None
+        self._sync.request()
         self.written += len(batch)
         self._error = ""
         return True

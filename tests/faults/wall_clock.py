@@ -3,14 +3,13 @@
 
 from __future__ import annotations
 
-import shutil
 import struct
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
+from tests.helpers.preloads import build_preload
+
 _SOURCE = Path(__file__).with_suffix(".c")
-_COMPILERS = ("cc", "gcc", "clang")
 
 
 class WallClock:
@@ -24,14 +23,7 @@ class WallClock:
         """
         self._shift = folder / "wall_clock_shift_ns"
         self.set(0.0)
-        compiler = next((found for name in _COMPILERS if (found := shutil.which(name))), None)
-        if compiler is None:
-            raise OSError(f"no C compiler ({', '.join(_COMPILERS)}) is on the path: install one")
-        self._library = folder / "wall_clock.so"
-        command = [compiler, "-shared", "-fPIC", "-O1", "-o", str(self._library), str(_SOURCE), "-ldl"]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise OSError(f"the wall clock's library could not be built: {done.stderr}")
+        self._library = build_preload(_SOURCE, folder)
 
     @property
     def environment(self) -> Mapping[str, str]:

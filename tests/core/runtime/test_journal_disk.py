@@ -14,6 +14,7 @@ from itertools import islice
 from pathlib import Path
 
 from meta_rl_core.runtime.journal import CAPACITY, Journal
+from meta_rl_core.runtime.journal_sync import _CHECKPOINT_BYTES
 from tests.helpers.journals import GOAL, PATIENCE_S, bits, bits_of, keep, open_one, records, until
 
 
@@ -38,6 +39,23 @@ def test_a_disk_that_fails_costs_records_only_and_what_comes_after_it_heals(tmp_
     assert restored is not None
     assert bits(restored) == bits_of(record.state)
     assert restored.transitions == CAPACITY + 51
+
+
+def test_the_log_is_taken_over_into_the_database_while_writing_goes_on(tmp_path: Path) -> None:
+    journal, _ = open_one(tmp_path)
+    journal.begin(GOAL)
+    log, largest = tmp_path / "j.sqlite-wal", 0
+    for record in islice(records(), 1500):
+        journal.note(record)
+        until(lambda: journal.waiting == 0)
+        largest = max(largest, log.stat().st_size)
+    assert _CHECKPOINT_BYTES <= largest <= 4 * _CHECKPOINT_BYTES
+    assert (tmp_path / "j.sqlite").stat().st_size > _CHECKPOINT_BYTES / 16
+    assert journal.close(None, timeout_s=PATIENCE_S)
+    journal, restored = open_one(tmp_path)
+    journal.close("closed")
+    assert restored is not None
+    assert bits(restored) == bits_of(record.state)
 
 
 def in_child(work: Callable[[], None]) -> int:
