@@ -37,7 +37,7 @@ help:
 	@echo "make check       lint, types and the import rule"
 	@echo "make format      rewrite the code in the one format"
 	@echo "make fault-report  inject every fault, count what goes wrong [QUICK=1 ROWS=\"2 15\"]"
-	@echo "make soak        memory and open files of the whole graph over hours [HOURS=8]"
+	@echo "make soak        memory, open files, threads of the whole graph over hours [HOURS=8]"
 	@echo "make lock        choose the pinned versions anew"
 	@echo "make clean       remove everything that these words made, except run folders"
 
@@ -80,7 +80,7 @@ format: setup-dev
 	@$(RUN) ruff check --fix --quiet .
 	@$(RUN) ruff format .
 
-# Memory and open files of the whole graph over hours of real time.
+# Memory, open files and threads of the whole graph over hours of real time.
 soak: setup
 	@$(RUN) python -m tests.faults.soak $(if $(HOURS),--hours "$(HOURS)")
 

@@ -118,3 +118,8 @@ def resident_mib(process: int | None = None) -> float:
 def open_files(process: int | None = None) -> int:
     """How many files a process has open."""
     return len(os.listdir(f"/proc/{process or 'self'}/fd"))
+
+
+def threads(process: int) -> int:
+    """Threads of a process."""
+    return len(list(Path(f"/proc/{process}/task").iterdir()))
