@@ -8,6 +8,7 @@ import signal
 import sqlite3
 import tempfile
 import time
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,7 +17,7 @@ import numpy as np
 from pitaya_msgs.msg import PolicyStatus
 
 from tests.faults.bounds import allowed
-from tests.faults.live import Live, Sent, forwards, graph
+from tests.faults.live import Live, Sent, graph
 from tests.faults.tally import Tally
 
 HOLD_S, CEILING_S = 0.25, 0.5
@@ -106,22 +107,31 @@ def _watch_hold(live: Live) -> tuple[str, float | None, Motion]:
     live.catch_up()
     commands = {item.stamp_ns: item for item in live.heard["joint_command"]}
     executed = live.heard["executed_command"]
-    forwarded = [item for item in executed if forwards(item, commands)]
-    if not forwarded:
+    last = last_passed(executed, commands)
+    if last is None:
         return "no command had been forwarded", None, Motion()
-    last = commands[forwarded[-1].stamp_ns]
-    holds = [item for item in executed if item.sent_ns > forwarded[-1].sent_ns]
+    holds = [item for item in executed if item.sent_ns > last.sent_ns]
     motion = _extra_motion(live, last)
     if not holds:
         said = live.last("command_gate/status").message
         return f"no hold within {_WATCH_S:g} s; the gate says {said.mode}: {said.reason}", None, motion
-    latency_s = 1e-9 * (holds[0].sent_ns - last.sent_ns)
+    latency_s = 1e-9 * (holds[0].sent_ns - commands[last.stamp_ns].sent_ns)
     if latency_s > allowed(HOLD_S):
         return f"held only after {1e3 * latency_s:.0f} ms", latency_s, motion
     if motion.after_due > allowed(LARGEST_MOTION_RAD):
         complaint = f"moved {motion.after_due:.3f} rad further than was commanded: {motion.farthest}"
         return f"{complaint}; held {1e3 * latency_s:.0f} ms after that command", latency_s, motion
     return "", latency_s, motion
+
+
+def last_passed(executed: Sequence[Sent], commands: Mapping[int, Sent]) -> Sent | None:
+    """What the gate last made of a command of the policy: the same, or cut, as while it starts softly; no hold.
+
+    Args:
+        executed: What the gate sent, in order; a hold is stamped with a state that no command answers.
+        commands: What the policy sent, by stamp [ns].
+    """
+    return next((item for item in reversed(executed) if item.stamp_ns in commands), None)
 
 
 def _extra_motion(live: Live, last: Sent) -> Motion:

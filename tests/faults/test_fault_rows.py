@@ -13,8 +13,14 @@ import pytest
 
 pytest.importorskip("rclpy", reason="these tests start ROS nodes: run them with scripts/with_ros")
 
+from pitaya_msgs.msg import JointCommand
+from std_msgs.msg import Header
+
+from pitaya_nodes import convert
 from tests.faults import bounds
 from tests.faults.__main__ import grouped, main, run_apart, run_rows
+from tests.faults.dead_policy import last_passed
+from tests.faults.live import Sent
 from tests.faults.report import Result, markdown
 from tests.faults.rows import NOT_COVERED, ROWS, Row, Run, find
 from tests.faults.tally import Tally, upper_bound
@@ -150,3 +156,14 @@ def test_the_command_writes_both_files(tmp_path: Path) -> None:
     assert "| 3 | joint names" in paths[1].read_text()
     assert main(["--size", "short", "--rows", "6", "--json", str(paths[0]), "--markdown", str(paths[1])]) == 0
     assert [row["row"] for row in json.loads(paths[0].read_text())["rows"]] == ["3", "6"]
+
+
+def test_a_command_that_the_gate_cut_is_the_last_one_and_a_hold_is_not() -> None:
+    def sent(stamp_ms: int, position: float) -> Sent:
+        header = Header(stamp=convert.time_message(stamp_ms * 1_000_000))
+        return Sent(stamp_ms * 1_000_000 + 3_000_000, JointCommand(header=header, position=[position]))
+
+    commands = {item.stamp_ns: item for item in (sent(100, 0.1), sent(200, 0.4))}
+    whole, cut, hold = sent(100, 0.1), sent(200, 0.3), sent(370, 0.25)
+    assert last_passed([whole, cut, hold], commands) is cut
+    assert last_passed([hold], commands) is None

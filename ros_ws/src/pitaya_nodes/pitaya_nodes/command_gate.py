@@ -25,7 +25,7 @@ from pitaya_nodes.early_command import EarlyCommand
 from pitaya_nodes.gate_outlets import CONTROLLER_TOPIC, EXECUTED_TOPIC, GateOutlets
 from pitaya_nodes.gate_settings import SETTINGS, WATCH_PERIOD_S, GateRules, make_rules
 from pitaya_nodes.host_lock import CommanderError, HostLock
-from pitaya_nodes.managed_node import ManagedNode, run
+from pitaya_nodes.managed_node import ManagedNode, at_most_every, run
 from pitaya_nodes.modes import Modes
 from pitaya_nodes.polled import PolledReadings
 from pitaya_nodes.return_to_start import ReturnToStart, why_not_now
@@ -239,12 +239,12 @@ class CommandGate(ManagedNode):
         self._send(stamp_ns, self._safe.hold(self._swaps.sorted_back(measured)))
         self._holds.came()
         self._status.holds += 1
-        self.get_logger().info(f"holding the measured position: {reason}", throttle_duration_sec=10.0)
+        self.get_logger().info(f"holding the measured position: {reason}", **at_most_every(10.0))
 
     def _refuse(self, command: JointReading, decision: Decision) -> None:
         verdict, reason = decision.verdict, decision.reason
         self._commands.refuse(verdict.value, reason)
-        self.get_logger().warning(f"command refused, {verdict.value}: {reason}", throttle_duration_sec=1.0)
+        self.get_logger().warning(f"command refused, {verdict.value}: {reason}", **at_most_every(1.0))
         self._modes.update(
             moving=self._moving,
             limited=True if verdict in _AT_LIMIT else None,

@@ -24,7 +24,7 @@ from meta_rl_core.runtime.terms import NameMap
 from pitaya_nodes import convert, qos
 from pitaya_nodes.applied_commands import APPLIED_TOPIC
 from pitaya_nodes.emergency_stop import EmergencyStop
-from pitaya_nodes.managed_node import ManagedNode, run
+from pitaya_nodes.managed_node import ManagedNode, at_most_every, run
 from pitaya_nodes.parameters import Setting
 from pitaya_nodes.prepared import command_of
 from pitaya_nodes.realtime import REALTIME_PRIORITY
@@ -214,9 +214,7 @@ class DynamixelNode(ManagedNode):
             self._applied_outlet.publish(self._applied.filled(command.stamp_ns, applied))
         except PitayaError as error:
             self._commands.refuse(type(error).__name__, str(error))
-            self.get_logger().warning(
-                f"command refused: {error}", throttle_duration_sec=1.0, throttle_time_source_type=self._steady
-            )
+            self.get_logger().warning(f"command refused: {error}", **at_most_every(1.0))
 
     def _on_continue(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         del request

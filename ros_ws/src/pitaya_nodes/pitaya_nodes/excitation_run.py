@@ -29,6 +29,7 @@ from pitaya_nodes.domain import ReservedDomain
 from pitaya_nodes.errors import BringUpError, GoalCancelledError, GoalStoppedError, PlantError
 from pitaya_nodes.excitation import Excitation
 from pitaya_nodes.interrupts import Interrupts
+from pitaya_nodes.managed_node import at_most_every
 from pitaya_nodes.processes import ProcessGroup
 
 RECORDED = ("joint_states", "executed_command")
@@ -160,7 +161,7 @@ class Exciter(Node):
         try:
             reading = self._names.arrange(convert.reading_from_state(message, with_velocity=False))
         except PitayaError as error:
-            self.get_logger().warning(f"joint state refused: {error}", throttle_duration_sec=1.0)
+            self.get_logger().warning(f"joint state refused: {error}", **at_most_every(1.0))
             return
         command = self._motion.answer(reading)
         if command is not None:

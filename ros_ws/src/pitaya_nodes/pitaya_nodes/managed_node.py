@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import rclpy
+from rclpy.clock import Clock, ClockType
 from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallbacks
 from rclpy.exceptions import InvalidParameterValueException
 from rclpy.executors import ExternalShutdownException
@@ -31,7 +32,16 @@ from pitaya_nodes.security import check_security
 # Misfits are looked for once a second (fit.py); a handler here is one more thing to look at for every message.
 _NO_EVENTS = PublisherEventCallbacks(use_default_callbacks=False)
 _NOTHING_HEARD = SubscriptionEventCallbacks(use_default_callbacks=False)
+_STEADY = Clock(clock_type=ClockType.STEADY_TIME)
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
+
+
+def at_most_every(duration_s: float) -> dict[str, Any]:
+    """Keywords of a log call that is to say something no more often than that [s].
+
+    rclpy asks the wall clock by default: set back by an hour, it would silence the line for that hour.
+    """
+    return {"throttle_duration_sec": duration_s, "throttle_time_source_type": _STEADY}
 
 
 class ManagedNode(LifecycleNode):

@@ -13,6 +13,7 @@ from std_srvs.srv import Trigger
 
 from meta_rl_core.runtime.supervisor import Action, Flags, Limits, Mode, Outcome, State, supervise
 from pitaya_nodes import qos
+from pitaya_nodes.managed_node import at_most_every
 
 _LEVELS = {
     Mode.HOLD: DiagnosticStatus.WARN,
@@ -57,7 +58,7 @@ class Modes:
         node.create_service(Trigger, "~/clear", self._on_clear)
         self._node.diagnostics.add(self._line)
         # The first such line that a process logs takes 40 ms, which a hold must not wait for.
-        node.get_logger().info("supervised: nothing moves yet", throttle_duration_sec=1.0)
+        node.get_logger().info("supervised: nothing moves yet", **at_most_every(1.0))
 
     @property
     def mode(self) -> Mode:
@@ -112,7 +113,7 @@ class Modes:
         if outcome.state.mode >= Mode.FAULT:
             logger.error(text)
         elif Mode.HOLD in (before, outcome.state.mode):
-            logger.warning(text, throttle_duration_sec=1.0)
+            logger.warning(text, **at_most_every(1.0))
 
     def _line(self) -> DiagnosticStatus:
         mode = self.mode

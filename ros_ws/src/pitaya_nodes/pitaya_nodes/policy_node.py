@@ -22,7 +22,7 @@ from pitaya_nodes.belief_journal import BeliefJournal
 from pitaya_nodes.belief_services import serve_beliefs
 from pitaya_nodes.episode import Episode, Score
 from pitaya_nodes.goals import AdaptGoal, adapter_for, pairing_for, warm_up
-from pitaya_nodes.managed_node import ManagedNode, run
+from pitaya_nodes.managed_node import ManagedNode, at_most_every, run
 from pitaya_nodes.policy_motion import PolicyMotion
 from pitaya_nodes.policy_settings import SETTINGS
 from pitaya_nodes.polled import PolledReadings
@@ -282,7 +282,7 @@ class PolicyNode(ManagedNode):
 
     def _refuse(self, monitor: Any, error: PitayaError) -> None:
         monitor.refuse(type(error).__name__, str(error))
-        self.get_logger().warning(f"{monitor.name} refused: {error}", throttle_duration_sec=1.0)
+        self.get_logger().warning(f"{monitor.name} refused: {error}", **at_most_every(1.0))
 
     def _new_pairing(self) -> TransitionPairing:
         return pairing_for(self.robot, self.value("lock_step"), self.transitions.refused)

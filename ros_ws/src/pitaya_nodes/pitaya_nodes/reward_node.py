@@ -15,7 +15,7 @@ from meta_rl_core.registry import load_reward
 from meta_rl_core.runtime.terms import NameMap, assemble, joints_of, needs_velocity
 from meta_rl_core.tasks import RewardModel
 from pitaya_nodes import convert, qos
-from pitaya_nodes.managed_node import ManagedNode, run
+from pitaya_nodes.managed_node import ManagedNode, at_most_every, run
 from pitaya_nodes.parameters import Setting
 from pitaya_nodes.told_goal import ToldGoal
 
@@ -117,7 +117,7 @@ class RewardNode(ManagedNode):
             signals = assemble(self._terms, reading.names, reading.position, reading.velocity)
         except PitayaError as error:
             self._states.refuse(type(error).__name__, str(error))
-            self.get_logger().warning(f"joint state refused: {error}", throttle_duration_sec=1.0)
+            self.get_logger().warning(f"joint state refused: {error}", **at_most_every(1.0))
             return
         judgement = self._model.judge(signals, self._action, task)
         self._outlet.publish(convert.reward_message(message.header.stamp, judgement))

@@ -14,7 +14,7 @@ from meta_rl_core.errors import InvalidValueError, PitayaError
 from meta_rl_core.runtime.terms import JointReading
 from pitaya_nodes import convert, qos
 from pitaya_nodes.applied_commands import APPLIED_TOPIC
-from pitaya_nodes.managed_node import ManagedNode, run
+from pitaya_nodes.managed_node import ManagedNode, at_most_every, run
 from pitaya_nodes.parameters import Setting
 from pitaya_nodes.simulation import Simulation
 
@@ -101,7 +101,7 @@ class SimNode(ManagedNode):
                 self._publish(self._sim.step(self._step_s))
         except PitayaError as error:
             self._commands.refuse(type(error).__name__, str(error))
-            self.get_logger().error(f"command refused: {error}", throttle_duration_sec=1.0)
+            self.get_logger().error(f"command refused: {error}", **at_most_every(1.0))
 
     def _repeat(self) -> None:
         """Shows an unanswered state again, since the first message or its answer may have been lost."""
@@ -115,7 +115,7 @@ class SimNode(ManagedNode):
         try:
             self._publish(self._sim.step(self._step_s))
         except PitayaError as error:
-            self.get_logger().error(f"simulation stopped: {error}", throttle_duration_sec=1.0)
+            self.get_logger().error(f"simulation stopped: {error}", **at_most_every(1.0))
 
     def _publish(self, state: JointReading) -> None:
         self._fresh = True
