@@ -44,6 +44,7 @@ class Result:
             "not_reached": tally.unmet,
             "cause": self.row.cause if not tally.held else "",
             "seconds": round(self.seconds, 1),
+            "cpu_model": machine["cpu_model"],
             "commit": machine["commit"],
             "nice": machine.get("nice", 0),
             "load_average": machine["load_average"][0],
@@ -88,8 +89,8 @@ def markdown(report: Mapping[str, Any]) -> str:
         "largest failure rate that so many cases leave possible with 95 % confidence (exact binomial). Latencies",
         "are in milliseconds. What is promised and what is not: [safety](safety.md).",
         "",
-        f"Machine: {machine['cpu_model']}, {machine['cpus_usable']} cores, {machine['memory_gib']:g} GiB, "
-        f"{machine['system']}, Python {machine['python']}, no real-time kernel.",
+        f"Machine: {_processors(rows, machine['cpu_model'])}, {machine['cpus_usable']} cores, "
+        f"{machine['memory_gib']:g} GiB, {machine['system']}, Python {machine['python']}, no real-time kernel.",
         f"Other programs ran beside it: load average {min(loads):.1f} to {max(loads):.1f} on "
         f"{machine['cpus_usable']} cores, given for each row.{_priority(rows)}",
         "A row in real time that was not held under a load above the number of cores says what was reached there,",
@@ -105,6 +106,16 @@ def markdown(report: Mapping[str, Any]) -> str:
         *_uncovered(missing),
     ]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _processors(rows: Sequence[Fields], latest: str) -> str:
+    """The processor of most rows, and which rows ran on another one; `latest` where a row does not tell."""
+    rows_of: dict[str, list[str]] = {}
+    for row in rows:
+        rows_of.setdefault(row.get("cpu_model", latest), []).append(row["row"])
+    usual = max(rows_of, key=lambda model: len(rows_of[model]), default=latest)
+    others = [f"{model} for {', '.join(rows_of[model])}" for model in rows_of if model != usual]
+    return f"{usual} ({'; '.join(others)})" if others else usual
 
 
 def _priority(rows: Sequence[Fields]) -> str:

@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -110,6 +111,11 @@ def test_the_page_names_what_was_missed_and_why() -> None:
     missing = [{"number": "1", "fault": "a fault of the machine", "why": "there is no other machine"}]
     page = markdown({"machine": machine, "rows": rows, "not_covered": missing})
     assert "| 1 | a fault | a promise | somehow | 2 | 1 | 97 % | 2 / 2.98 / 3 | 1 | **no** |" in page
+    assert "Machine: x, 2 cores" in page
+    other = Result(replace(row, number="2"), tally, 1.0).to_dict({**machine, "cpu_model": "y"})
+    assert "Machine: x (y for 2), 2 cores" in markdown(
+        {"machine": machine, "rows": [*rows, other], "not_covered": missing}
+    )
     assert "- case 1: too late" in page
     assert "The machine is slow." in page
     assert page.endswith("\n- Row 1, a fault of the machine: there is no other machine.\n")
