@@ -44,6 +44,8 @@ class FamilySpec:
         context_reward: Which reward the encoder sees; the critics always learn from the dense one.
         robot: Joints, observation terms and action meaning, as a robot needs them; None if it cannot run on one.
         visible_task_names: Task parameters that the observation tells; the first ones, where there are any.
+        ranked_by_return: Whether the best policy of a run is the one with the highest return, as where a body is to run
+            as fast as it can; otherwise the one that solves most tasks.
     """
 
     name: str
@@ -56,6 +58,7 @@ class FamilySpec:
     context_reward: Literal["dense", "sparse"]
     robot: RobotInterface | None = None
     visible_task_names: tuple[str, ...] = ()
+    ranked_by_return: bool = False
 
 
 class Judgement(NamedTuple):

@@ -85,4 +85,5 @@ def make_spec(name: str, reward: LocomotionReward, observation_dim: int, period_
         horizon=HORIZON,
         period_s=period_s,
         context_reward="dense",
+        ranked_by_return=True,
     )

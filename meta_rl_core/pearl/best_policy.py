@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 
 from meta_rl_core.pearl.agent import Agent
 from meta_rl_core.pearl.evaluation import Evaluation
+from meta_rl_core.tasks import FamilySpec
 
 
 def mean_scores(result: Evaluation) -> dict[str, float]:
@@ -28,10 +29,11 @@ def mean_scores(result: Evaluation) -> dict[str, float]:
     return means
 
 
-def rank(scores: dict[str, float], context_reward: str) -> list[float]:
-    """What makes one policy better than another: share of tasks solved, then return."""
-    main = "sparse_adapted" if context_reward == "sparse" else "return_adapted"
-    return [scores["success_adapted"], scores[main]]
+def rank(scores: dict[str, float], spec: FamilySpec) -> list[float]:
+    """What makes one policy better than another: share of tasks solved, then return; or the other way round."""
+    main = scores["sparse_adapted" if spec.context_reward == "sparse" else "return_adapted"]
+    solved = scores["success_adapted"]
+    return [main, solved] if spec.ranked_by_return else [solved, main]
 
 
 def save_best(agent: Agent, directory: Path, facts: dict[str, Any]) -> None:

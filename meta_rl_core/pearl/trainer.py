@@ -244,7 +244,7 @@ class Trainer:
         )
 
     def _keep_best(self, scores: dict[str, float]) -> None:
-        reached = rank(scores, self.learner.family.spec.context_reward)
+        reached = rank(scores, self.learner.family.spec)
         if self.progress["best"] is None or reached >= self.progress["best"]["rank"]:
             self.progress["best"] = {
                 "rank": reached,
