@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """How far the simulated hand swings when its policy falls silent and it is held, by how soon it is held; no ROS.
 
-`python -m benchmarks.hold_motion [--policy policies/dclaw-turn] [--held-s 0.21] [--cases 1000] [--json F]`: each
+`python -m benchmarks.hold_motion [--policy policies/dclaw-turn] [--held-s 0.185] [--cases 1000] [--json F]`: each
 case is one hand that acts on the policy for some steps, then gets no further command, and is held where it is measured
 so long after the last one. Counted as in row 8 a of the fault report: how far a joint went beyond the way from where it
 was when the next command was due to where the last one sent it.
@@ -71,7 +71,7 @@ def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--policy", type=Path, default=Path("policies/dclaw-turn"))
-    parser.add_argument("--held-s", type=float, nargs="+", default=[0.11, 0.15, 0.18, 0.21, 0.25])
+    parser.add_argument("--held-s", type=float, nargs="+", default=[0.11, 0.15, 0.175, 0.195, 0.21, 0.25])
     parser.add_argument("--cases", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
