@@ -19,7 +19,7 @@ from tests.faults.tally import Tally
 
 LEASE_S = 20.0
 """After so long DDS takes a silent process from the graph [s]."""
-SHORT_S, LONG_S, BEYOND_LEASE_S = (1.5, 5.0), (1.0, 30.0), (21.0, 30.0)
+SHORT_S, LONG_S, BEYOND_LEASE_S = (1.5, 5.0), (1.0, 60.0), (21.0, 60.0)
 """How long an outage lasts: where there are few cases, many, and in every tenth of many [s]."""
 _MANY, _EVERY = 20, 10
 _CERTAIN_S = FAULT_S + 0.2
