@@ -124,4 +124,5 @@ def test_a_full_disk_is_told_within_a_second_and_never_stops_the_robot(graph: Gr
     healed = len(statuses)
     probe.until(lambda: any("is not written" not in s.reason for s in statuses[healed:]))
     learnt = beliefs[-1].transitions
-    assert restart(graph, signal.SIGKILL).transitions >= learnt - 1
+    probe.until(lambda: beliefs[-1].transitions > learnt)  # of those told one may be lost, so none of these
+    assert restart(graph, signal.SIGKILL).transitions >= learnt
