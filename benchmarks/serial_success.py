@@ -35,7 +35,8 @@ from meta_rl_core.runtime.robot_description import RobotDescription
 from meta_rl_core.runtime.robot_file import find_robot, load_robot
 from meta_rl_core.runtime.safety_filter import JointLimits, SafetyFilter, soft_start
 from meta_rl_core.runtime.terms import JointReading, NameMap, assemble
-from pitaya_nodes.episode import Episode, EpisodeOutcome, Score
+from pitaya_nodes.episode import Episode
+from pitaya_nodes.episode_scores import EpisodeOutcome, Score
 from sim_bridge.dclaw.families import DClawTurnFamily
 from sim_bridge.dclaw.model import JOINTS, start_state
 from sim_bridge.dynamixel.emulation import Emulation

@@ -12,7 +12,7 @@ import numpy as np
 
 from meta_rl_core.runtime.context import Transition
 from meta_rl_core.runtime.terms import JointReading
-from pitaya_nodes.episode import Score
+from pitaya_nodes.episode_scores import Score
 from tests.faults.loop import FIRST_NS, Array, Core, make_bundle
 from tests.faults.tally import Tally
 
@@ -44,7 +44,10 @@ class ExactSum:
 
 
 def accelerated_soak(cases: int, generator: np.random.Generator, folder: Path) -> Tally:
-    """Row 17: each case is one tick: a state, a command, its echo, a reward, one transition into the belief."""
+    """Row 17: each case is one tick: a state, a command, its echo, a reward, one transition into the belief.
+
+    The first half is lived in episodes of 40 s, the second in one that does not end.
+    """
     core, tally = Core(make_bundle(folder)), Tally()
     sums = ExactSum(core.adapter.belief.latent_dim), ExactSum(core.adapter.belief.latent_dim)
     observe = core.adapter.observe
@@ -60,12 +63,13 @@ def accelerated_soak(cases: int, generator: np.random.Generator, folder: Path) -
     memory_mib: list[tuple[int, float]] = []
     files_before, threads_before = open_files(), threading.active_count()
     started_s, now_ns, worst = time.monotonic(), FIRST_NS, 0.0
+    ticks = _EPISODE_STEPS + 1  # the state after the last step belongs to the episode too
+    half = cases // 2 // ticks * ticks
     for tick in range(cases):
-        # The state after the last step belongs to the episode too.
-        if tick % (_EPISODE_STEPS + 1) == 0:
+        if tick <= half and tick % ticks == 0:
             if tick:
                 core.episode.close()
-            core.begin(_EPISODE_STEPS, now_ns)
+            core.begin(_EPISODE_STEPS if tick < half else cases, now_ns)
         _tick(core, core.reading(now_ns, generator), float(generator.normal()))
         now_ns += core.period_ns
         if tick % _SAMPLE_TICKS == _SAMPLE_TICKS - 1:

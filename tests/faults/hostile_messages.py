@@ -15,7 +15,7 @@ from meta_rl_core.errors import PitayaError
 from meta_rl_core.runtime.terms import JointReading
 from pitaya_nodes import convert
 from pitaya_nodes.command_check import CommandCheck
-from pitaya_nodes.episode import Score
+from pitaya_nodes.episode_scores import Score
 from tests.faults.loop import FIRST_NS, Core, make_bundle
 from tests.faults.tally import Tally
 

@@ -11,7 +11,7 @@ from meta_rl_core.bundle import Bundle
 from meta_rl_core.runtime.admission import AdmissionRules, Admitted, Refusal, StepRecord
 from meta_rl_core.runtime.pairing import TransitionPairing
 from meta_rl_core.runtime.terms import JointReading
-from pitaya_nodes.episode import Score
+from pitaya_nodes.episode_scores import Score
 from tests.faults.loop import FIRST_NS, Array, Core, make_bundle
 from tests.faults.tally import Tally
 

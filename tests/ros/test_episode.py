@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """One episode without ROS: what it answers, what enters the belief, and in which order."""
 
+import tracemalloc
+from collections import deque
 from functools import partial
 from itertools import permutations
 from pathlib import Path
@@ -14,7 +16,8 @@ from meta_rl_core.runtime.adapter import Adapter
 from meta_rl_core.runtime.admission import AdmissionRules
 from meta_rl_core.runtime.pairing import TransitionPairing
 from meta_rl_core.runtime.terms import JointReading
-from pitaya_nodes.episode import Episode, Score
+from pitaya_nodes.episode import Episode
+from pitaya_nodes.episode_scores import Score
 from tests.helpers.bundles import make_random_bundle
 
 MS = 1_000_000
@@ -260,3 +263,23 @@ def test_a_policy_that_does_not_know_its_task_goes_a_share_of_the_way_and_learns
     assert 0.0 < known < 1.0
     assert careful.adapter.authority == pytest.approx(0.25 + 0.75 * known)
     assert free.adapter.authority == 1.0
+
+
+def test_memory_does_not_grow_with_the_length_of_an_episode(loaded: Bundle) -> None:
+    run = Run(loaded, steps=1_000_000)
+    run.beliefs = deque(maxlen=1)  # type: ignore[assignment]
+    taken: list[int] = []
+    tracemalloc.start()
+    for step in range(3000):
+        command = run.answer(step)
+        stamp_ns = run.state(step).stamp_ns
+        run.episode.score(stamp_ns, score(1.0))
+        run.episode.score(stamp_ns + 10**15 + step, score(1.0))  # of no state that there will be
+        run.episode.executed(stamp_ns, command)
+        run.episode.absorb()
+        if step in (999, 2999):
+            taken.append(tracemalloc.get_traced_memory()[0])
+    tracemalloc.stop()
+    assert run.adapter.belief.transitions == 2999
+    assert taken[1] - taken[0] < 16_384
+    assert run.episode.close().episode_return == 2999.0

@@ -15,7 +15,8 @@ from rclpy.task import Future
 
 from meta_rl_core.errors import PitayaError
 from pitaya_nodes import convert
-from pitaya_nodes.episode import Episode, EpisodeOutcome
+from pitaya_nodes.episode import Episode
+from pitaya_nodes.episode_scores import EpisodeOutcome
 from pitaya_nodes.errors import GoalCancelledError, GoalStoppedError, PlantError, RewardMissingError
 from pitaya_nodes.goals import AdaptGoal, read_goal
 from pitaya_nodes.waiting import Waiting

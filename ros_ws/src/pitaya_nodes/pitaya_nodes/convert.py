@@ -15,6 +15,7 @@ from sensor_msgs.msg import JointState
 
 from meta_rl_core import belief as core
 from meta_rl_core.runtime.terms import JointReading
+from pitaya_nodes.episode_scores import Score
 
 Array = NDArray[np.float64]
 NANOSECONDS = 1_000_000_000
@@ -29,6 +30,12 @@ def time_message(nanoseconds: int) -> Time:
     """Nanoseconds as a ROS time."""
     seconds, rest = divmod(nanoseconds, NANOSECONDS)
     return Time(sec=seconds, nanosec=rest)
+
+
+def score(message: StampedReward, *, sparse: bool) -> Score:
+    """What a reward says of its state; the belief learns from the sparse reward if `sparse`."""
+    context_reward = message.sparse_reward if sparse else message.reward
+    return Score(message.reward, context_reward, message.error, message.success)
 
 
 def reading_from_state(message: JointState, *, with_velocity: bool = True) -> JointReading:

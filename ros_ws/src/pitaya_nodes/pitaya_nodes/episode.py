@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,38 +14,10 @@ from meta_rl_core.runtime.admission import Admitted, Refusal, StepRecord
 from meta_rl_core.runtime.pairing import TransitionPairing
 from meta_rl_core.runtime.robot_interface import RobotInterface
 from meta_rl_core.runtime.terms import JointReading
+from pitaya_nodes.episode_scores import EpisodeOutcome, EpisodeScores, Score
 from pitaya_nodes.schedule import TickSchedule
 
 Array = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Score:
-    """What the reward node said of one state."""
-
-    reward: float
-    context_reward: float
-    error: float
-    success: bool
-
-
-@dataclass(frozen=True)
-class EpisodeOutcome:
-    """How an episode went.
-
-    Attributes:
-        episode_return: Sum of the dense rewards that came.
-        final_error: Error at the last judged step; NaN if none was.
-        success: Whether the last step counts as solved.
-        judged: How many of the steps were judged.
-        steps: How many steps were taken.
-    """
-
-    episode_return: float
-    final_error: float
-    success: bool
-    judged: int
-    steps: int
 
 
 class Episode:
@@ -89,13 +60,11 @@ class Episode:
         self._schedule = TickSchedule(robot.period_s, first_ns)
         self._last_action: Array = np.zeros(robot.action_dim)
         self._goal: Array | None = None
-        self._seen_ns = self._recorded_ns = first_ns - 1
+        self._seen_ns = first_ns - 1
         self._answered_ns: int | None = None
         self._answer: Array | None = None
         self._unrecorded: StepRecord | None = None
-        self._steps_by_stamp: dict[int, int] = {}
-        self._scores: dict[int, Score] = {}
-        self._early_scores: dict[int, Score] = {}
+        self._scores = EpisodeScores(first_ns)
         self._closed = self._touched = self._interrupted = self._late = False
         self.skipped: int | None = None
         adapter.begin_episode(keep_z=pairing.paused)
@@ -168,12 +137,7 @@ class Episode:
 
     def score(self, stamp_ns: int, score: Score) -> None:
         """Takes the judgement of the state stamped `stamp_ns`; the first one of a stamp counts."""
-        step = self._steps_by_stamp.get(stamp_ns)
-        if step is None:
-            if stamp_ns > self._recorded_ns:
-                self._early_scores.setdefault(stamp_ns, score)
-        elif step not in self._scores:
-            self._scores[step] = score
+        if self._scores.take(stamp_ns, score):
             self._pairing.reward(stamp_ns, score.context_reward)
 
     def absorb(self) -> None:
@@ -185,9 +149,9 @@ class Episode:
         if self._unrecorded is not None:
             record, self._unrecorded = self._unrecorded, None
             self._pairing.record(record)
-            self._steps_by_stamp[record.stamp_ns] = record.step
-            self._recorded_ns = record.stamp_ns
-            self._take_early_scores()
+            early = self._scores.recorded(record.stamp_ns, record.step)
+            if early is not None:
+                self.score(record.stamp_ns, early)
         if self._closed or not self._late:
             self._observe(self._pairing.release())
 
@@ -196,23 +160,7 @@ class Episode:
         self.absorb()
         self._closed = True
         self._observe(self._pairing.close_episode(self.index))
-        # The score of record k + 1 judges step k; in step order, so that the sum does not depend on arrival.
-        scores = [self._scores[step] for step in range(1, self.step + 1) if step in self._scores]
-        last = self._scores.get(self.step)
-        return EpisodeOutcome(
-            episode_return=float(sum(score.reward for score in scores)),
-            final_error=last.error if last else float("nan"),
-            success=last.success if last else False,
-            judged=len(scores),
-            steps=self.step,
-        )
-
-    def _take_early_scores(self) -> None:
-        """A score may overtake its state; scores of states between two ticks are nobody's."""
-        early = self._early_scores
-        self._early_scores = {stamp: score for stamp, score in early.items() if stamp > self._recorded_ns}
-        if self._recorded_ns in early:
-            self.score(self._recorded_ns, early[self._recorded_ns])
+        return self._scores.outcome(self.step)
 
     def _observe(self, admitted: list[Admitted]) -> None:
         for item in admitted:

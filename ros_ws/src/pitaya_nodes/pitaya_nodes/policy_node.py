@@ -20,7 +20,7 @@ from pitaya_nodes.adapt_action import AdaptAction
 from pitaya_nodes.applied_commands import APPLIED_TOPIC
 from pitaya_nodes.belief_journal import BeliefJournal
 from pitaya_nodes.belief_services import serve_beliefs
-from pitaya_nodes.episode import Episode, Score
+from pitaya_nodes.episode import Episode
 from pitaya_nodes.goals import AdaptGoal, adapter_for, pairing_for, warm_up
 from pitaya_nodes.managed_node import ManagedNode, at_most_every, run
 from pitaya_nodes.policy_motion import PolicyMotion
@@ -249,9 +249,7 @@ class PolicyNode(ManagedNode):
         self.judged_ns = convert.stamp_ns(message.header.stamp)
         if self.episode is None:
             return
-        context_reward = message.sparse_reward if self._sparse else message.reward
-        score = Score(message.reward, context_reward, message.error, message.success)
-        self.episode.score(self.judged_ns, score)
+        self.episode.score(self.judged_ns, convert.score(message, sparse=self._sparse))
         self.absorb()
 
     def _on_target(self) -> None:
