@@ -21,6 +21,7 @@ from torch import Tensor
 
 from benchmarks.plain_pearl import PlainUpdate
 from benchmarks.report import describe_machine, write_report
+from meta_rl_core.networks.fused_mlp import can_fuse
 from meta_rl_core.pearl.agent import Agent, context_dim
 from meta_rl_core.pearl.batch import Batch
 from meta_rl_core.pearl.config import PearlConfig
@@ -57,10 +58,10 @@ def make_batch(config: PearlConfig, spec: FamilySpec = SPEC) -> Batch:
     )
 
 
-def measure(repeats: int, *, reduced: bool) -> dict[str, Any]:
+def measure(repeats: int, *, reduced: bool, native: bool = True) -> dict[str, Any]:
     """Median times [ms] of both versions over `repeats` updates each, in turns, after two to warm up."""
     keep_freed_memory()
-    config = make_config("cheetah-vel", "paper", reduced_precision=reduced)
+    config = make_config("cheetah-vel", "paper", reduced_precision=reduced, native_networks=native)
     batch, ours = make_batch(config), make_update(config)
     plain = PlainUpdate(ours)
     generator = torch.Generator().manual_seed(2)
@@ -72,12 +73,14 @@ def measure(repeats: int, *, reduced: bool) -> dict[str, Any]:
             row[column] = 1e3 * (time.perf_counter() - started)
     reference, ours_taken = times[2:].T
     ratios = reference / ours_taken
+    in_bfloat16 = reduced and has_bfloat16("cpu")
     return {
         "reference_ms": float(np.median(reference)),
         "ours_ms": float(np.median(ours_taken)),
         "speedup": float(np.median(ratios)),
         "speedup_quartiles": np.quantile(ratios, [0.25, 0.75]).tolist(),
-        "dtype": "bfloat16" if reduced and has_bfloat16("cpu") else "float32",
+        "dtype": "bfloat16" if in_bfloat16 else "float32",
+        "native_networks": native and in_bfloat16 and can_fuse(),
         "threads": torch.get_num_threads(),
         "repeats": repeats,
         "cpu_features": describe_machine()["cpu_features"],
@@ -93,9 +96,12 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=20)
     parser.add_argument("--threads", type=int, default=1, help="torch threads, 1 by default")
     parser.add_argument("--float32", action="store_true", help="time ours without reduced precision")
+    parser.add_argument("--pytorch", action="store_true", help="time ours without the networks in C++")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    write_report(options.json, measure(options.repeats, reduced=not options.float32))
+    write_report(
+        options.json, measure(options.repeats, reduced=not options.float32, native=not options.pytorch)
+    )
 
 
 if __name__ == "__main__":

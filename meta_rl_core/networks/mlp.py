@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from meta_rl_core.networks.fused_mlp import FEWEST_ROWS, can_fuse, fused_mlp, shape_of
 from meta_rl_core.networks.input_scale import InputScale
 
 ROUND_WIDTH = 16
@@ -54,6 +55,8 @@ class MLP(nn.Module):
             width = size
         layers.append(_linear(width, outputs, last_layer_scale, None, generator))
         self.layers = nn.Sequential(*layers)
+        self.shape = shape_of(self.layers)
+        self.native = False
 
     def forward(self, inputs: Tensor, *, fixed: bool = False) -> Tensor:
         """Maps (..., inputs) to (..., outputs); with `fixed` the weights count as constants.
@@ -62,6 +65,9 @@ class MLP(nn.Module):
         """
         *hidden_layers, last = self.layers
         hidden = inputs if self.input_scale is None else self.input_scale(inputs)
+        if self.shape is not None and self._runs_natively(hidden):
+            parameters = [value.detach() if fixed else value for value in self.layers.parameters()]
+            return fused_mlp(hidden, self.shape, parameters)
         filled = self._fills_up(inputs)
         for layer in hidden_layers:
             if isinstance(layer, nn.Linear):
@@ -73,6 +79,12 @@ class MLP(nn.Module):
                 hidden = hidden.relu()
         with torch.autocast(hidden.device.type, enabled=False):
             return _apply_linear(last, hidden.to(inputs.dtype), fixed=fixed, filled=False)
+
+    def _runs_natively(self, inputs: Tensor) -> bool:
+        reduced = torch.is_autocast_enabled(inputs.device.type)
+        fits = inputs.device.type == "cpu" and inputs.dtype == torch.float32
+        many = inputs.numel() >= FEWEST_ROWS * inputs.shape[-1]
+        return self.native and reduced and fits and many and can_fuse()
 
     def _fills_up(self, inputs: Tensor) -> bool:
         """Whether hidden widths are filled up with zeros; in float32 alone, reduced types gain nothing."""
@@ -92,6 +104,13 @@ class MLP(nn.Module):
             folded = self.input_scale.cpu().folded(*(tensors[name] for name in names))
             tensors.update(zip(names, folded, strict=True))
         return {f"{prefix}.{name}": value.numpy().copy() for name, value in tensors.items()}
+
+
+def use_native(network: nn.Module, native: bool) -> None:
+    """Lets every MLP within `network` run in C++ where it can, or none."""
+    for module in network.modules():
+        if isinstance(module, MLP):
+            module.native = native
 
 
 def _parameters(layer: nn.Linear | nn.LayerNorm, *, fixed: bool) -> tuple[Tensor, Tensor]:

@@ -129,6 +129,8 @@ class PearlConfig:
     """How many recent task visits feed contexts when relabelling."""
     reduced_precision: bool = False
     """bfloat16 matrix products in updates, where the processor has them."""
+    native_networks: bool = True
+    """With reduced precision on a CPU, networks in C++, built for it; else PyTorch's operations."""
     cuda_graph: bool = True
     """On a CUDA device, record each update once and replay it; without, operations are launched one by one."""
     collection: CollectionConfig = field(default_factory=CollectionConfig)

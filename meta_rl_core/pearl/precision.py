@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where matrix products may run in bfloat16: on processors that have instructions for it."""
+"""Where matrix products may run in bfloat16: on processors that multiply it faster than float32."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def matrix_products(reduced: bool, device: torch.device) -> torch.autocast:
 
 @lru_cache
 def has_bfloat16(device_type: str) -> bool:
-    """Whether the processor, or the CUDA device at hand, multiplies bfloat16 by itself; false where nothing tells."""
+    """Whether the processor, or the CUDA device at hand, is quicker in bfloat16; false where nothing tells."""
     if device_type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     try:
@@ -37,10 +37,14 @@ def has_bfloat16(device_type: str) -> bool:
 
 
 def tells_bfloat16(processors: str) -> bool:
-    """Whether a text as in Linux' /proc/cpuinfo names such instructions."""
-    lists = (
-        line.partition(":")[2]
-        for line in processors.splitlines()
-        if line.partition(":")[0].strip() in ("flags", "Features")
-    )
-    return any(_INSTRUCTIONS & set(flags.split()) for flags in lists)
+    """Whether a text as in Linux' /proc/cpuinfo is that of such a processor.
+
+    Intel's have dot products of bfloat16 at half the rate of those in float32; only on tiles (AMX) they are quicker.
+    """
+    facts = [
+        (line.partition(":")[0].strip(), line.partition(":")[2].strip()) for line in processors.splitlines()
+    ]
+    instructions = {flag for name, flags in facts if name in ("flags", "Features") for flag in flags.split()}
+    if ("vendor_id", "GenuineIntel") in facts:
+        instructions.discard("avx512_bf16")
+    return bool(_INSTRUCTIONS & instructions)

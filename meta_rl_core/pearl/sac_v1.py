@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from meta_rl_core.networks.critic import TwinCritic, ValueFunction, polyak_update
 from meta_rl_core.networks.encoder import kl_to_standard_normal
+from meta_rl_core.networks.mlp import use_native
 from meta_rl_core.pearl.agent import Agent
 from meta_rl_core.pearl.batch import Batch, draw_noise
 from meta_rl_core.pearl.config import PearlConfig
@@ -53,6 +54,7 @@ class SacV1Update(nn.Module):
         )
         self.target_value = copy.deepcopy(self.value).requires_grad_(False)
         self.updates = 0
+        use_native(self, config.native_networks)
         rate = config.learning_rate
         self.encoder_optimiser = torch.optim.Adam(agent.encoder.parameters(), lr=rate, fused=True)
         self.critic_optimiser = torch.optim.Adam(self.critic.parameters(), lr=rate, fused=True)

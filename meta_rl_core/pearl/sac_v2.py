@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from meta_rl_core.networks.critic import TwinCritic, polyak_update
 from meta_rl_core.networks.encoder import aggregate_kl, kl_between, kl_to_standard_normal
-from meta_rl_core.networks.mlp import MLP
+from meta_rl_core.networks.mlp import MLP, use_native
 from meta_rl_core.pearl.agent import Agent
 from meta_rl_core.pearl.batch import Batch, draw_noise
 from meta_rl_core.pearl.config import PearlConfig
@@ -83,6 +83,7 @@ class SacV2Update(nn.Module):
         self.actor_optimiser = torch.optim.Adam(agent.actor.parameters(), lr=config.learning_rate, fused=True)
         self.temperature_optimiser = torch.optim.Adam([self.log_temperature], lr=config.learning_rate)
         self.updates = 0
+        use_native(self, config.native_networks)
 
     def optimisers(self) -> dict[str, torch.optim.Optimizer]:
         """Every optimiser by name, for checkpoints."""

@@ -89,6 +89,9 @@ def test_an_update_is_one_in_float32_where_the_processor_has_no_bfloat16(
     [
         ("model name\t: AMD EPYC\nflags\t\t: fpu avx2 avx512f avx512_bf16\n", True),
         ("flags\t\t: fpu avx2 amx_tile amx_bf16\n", True),
+        ("vendor_id\t: GenuineIntel\nflags\t\t: avx512_bf16 amx_tile amx_bf16\n", True),
+        ("vendor_id\t: GenuineIntel\nflags\t\t: avx512_bf16 avx512_fp16\n", False),
+        ("vendor_id\t: AuthenticAMD\nflags\t\t: avx512_bf16\n", True),
         ("Features\t: fp asimd i8mm bf16\n", True),
         ("model name\t: AMD EPYC\nflags\t\t: fpu avx2 fma\n", False),
         ("model name\t: bf16\n", False),

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+// A whole multi-layer perceptron, forwards and backwards, in one call each.
+//
+// Hidden layers multiply in bfloat16 and add up in float32; bias, layer normalisation and ReLU are applied to the sums,
+// before these are rounded. The last layer is float32 throughout.
+
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <thread>
+
+#include "backwards.h"
+#include "forwards.h"
+
+#if defined(PITAYA_PRODUCTS)  // tests multiply in another way
+#include PITAYA_PRODUCTS
+#elif defined(__AMX_BF16__)
+#include "bfloat16_amx.h"
+#elif defined(__AVX512BF16__)
+#include "bfloat16_avx512.h"
+#else
+#error "the compiler knows no instructions of this processor for products of bfloat16"
+#endif
+
+namespace pitaya {
+
+using Value = Products::Value;
+
+// Splits the rows among threads, in whole panels: `work(part, first, last)`.
+template <typename Work>
+void share(const Network& net, Work work) {
+  const Count panels = padded(net.rows) / kPanel, threads = std::clamp<Count>(net.threads, 1, panels);
+  const auto border = [&](Count part) { return panels * part / threads * kPanel; };
+  std::vector<std::thread> others;
+  for (Count part = 1; part < threads; ++part) others.emplace_back(work, part, border(part), border(part + 1));
+  work(Count{0}, Count{0}, border(1));
+  for (std::thread& other : others) other.join();
+}
+
+void forward(const Network& net, const float* inputs, void* memory, float* outputs) {
+  const Packed<Products> packed(net, Way::kThere);
+  share(net, [&](Count part, Count first, Count last) {
+    const Saved<Value> saved(net, memory, part);
+    Forwards<Products>(net, packed, saved).run(inputs, outputs, first, last);
+  });
+}
+
+// Adds up what the threads have, in their order.
+void put_gradients(const Network& net, const std::vector<Sums>& parts, float* const* gradients) {
+  for (Count layer = 0; layer < net.layers; ++layer) {
+    const Count inputs = net.widths[layer], outputs = net.widths[layer + 1];
+    const bool last = layer == net.hidden();
+    float* const* wanted = gradients + layer * net.per_layer();
+    for (Count output = 0; output < outputs; ++output) {
+      float* row = wanted[0] + output * inputs;
+      std::fill_n(row, inputs, 0.0f);
+      for (const Sums& part : parts) {
+        for (Count input = 0; input < inputs; input += kLanes) {
+          const Count place = Products::place(output, input, padded(inputs));
+          const float* sums = part.weights[layer].at(last ? output * padded(inputs) + input : place);
+          for (Count i = 0; i < std::min(kLanes, inputs - input); ++i) row[input + i] += sums[i];
+        }
+      }
+      for (Count which = 1; which < (last ? 2 : net.per_layer()); ++which) {
+        wanted[which][output] = 0.0f;
+        for (const Sums& part : parts) {
+          wanted[which][output] += *part.vectors[layer].at((which - 1) * padded(outputs) + output);
+        }
+      }
+    }
+  }
+}
+
+void backward(const Network& net, void* memory, const float* output_gradients, float* input_gradients,
+              float* const* gradients) {
+  const Packed<Products> packed(net, Way::kBack);
+  const Saved<Value> saved(net, memory, 0);
+  std::vector<Sums> parts;
+  for (Count part = 0; gradients != nullptr && part < std::max<Count>(net.threads, 1); ++part) parts.emplace_back(net);
+  share(net, [&](Count part, Count first, Count last) {
+    Sums* sums = parts.empty() ? nullptr : &parts[part];
+    Backwards<Products>(net, packed, saved, sums).run(output_gradients, input_gradients, first, last);
+  });
+  if (gradients != nullptr) put_gradients(net, parts, gradients);
+}
+
+}  // namespace pitaya
+
+extern "C" {
+
+// Asks Linux for what the products need; 0 if this process may use them.
+int pitaya_prepare() {
+#if defined(__AMX_BF16__)
+  constexpr long kRequestPermission = 0x1023, kTileData = 18;
+  return static_cast<int>(syscall(SYS_arch_prctl, kRequestPermission, kTileData));
+#else
+  return 0;
+#endif
+}
+
+// Whether products are made on tiles.
+int pitaya_has_tiles() {
+#if defined(__AMX_BF16__)
+  return 1;
+#else
+  return 0;
+#endif
+}
+
+std::int64_t pitaya_saved_bytes(const pitaya::Network* net) {
+  const std::int64_t once = pitaya::Saved<pitaya::Value>(*net, nullptr, 0).bytes();
+  return net->kept ? once : once * std::max<std::int64_t>(net->threads, 1);
+}
+
+void pitaya_forward(const pitaya::Network* net, const float* inputs, void* saved, float* outputs) {
+  pitaya::forward(*net, inputs, saved, outputs);
+}
+
+void pitaya_backward(const pitaya::Network* net, void* saved, const float* output_gradients, float* input_gradients,
+                     float* const* gradients) {
+  pitaya::backward(*net, saved, output_gradients, input_gradients, gradients);
+}
+}

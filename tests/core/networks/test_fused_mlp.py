@@ -1,0 +1,203 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Networks in C++ compute what PyTorch computes, forwards and backwards, and stand aside where they cannot."""
+
+from __future__ import annotations
+
+import ctypes
+import subprocess
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from meta_rl_core.networks import fused_mlp, native_library
+from meta_rl_core.networks.mlp import MLP, use_native
+
+ROWS = 203  # no multiple of 32, and more than a block of 128
+HELPERS = Path(__file__).parents[2] / "helpers"
+pytestmark = pytest.mark.slow
+
+
+def build(folder: Path, *flags: str) -> ctypes.CDLL:
+    """The library with other products than those of this processor."""
+    library = folder / "networks.so"
+    command = [native_library._compiler(), *native_library.FLAGS, *flags, f"-I{native_library.SOURCES}"]
+    subprocess.run([*command, str(native_library.MAIN_SOURCE), "-o", str(library)], check=True)
+    return native_library.load(library)
+
+
+@pytest.fixture(scope="module")
+def in_float32(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
+    return build(tmp_path_factory.mktemp("float32"), f'-DPITAYA_PRODUCTS="{HELPERS}/float32_products.h"')
+
+
+@pytest.fixture(params=[False, True], ids=["plain", "normalised"])
+def layer_norm(request: pytest.FixtureRequest) -> bool:
+    return bool(request.param)
+
+
+def make(hidden: tuple[int, ...] = (40, 33), outputs: int = 7, *, layer_norm: bool = False) -> MLP:
+    generator = torch.Generator().manual_seed(5)
+    network = MLP(9, hidden, outputs, layer_norm=layer_norm, last_layer_scale=0.5, generator=generator)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter += 0.1 * torch.randn(parameter.shape, generator=generator)
+    return network
+
+
+def inputs(rows: int = ROWS) -> Tensor:
+    return torch.randn(rows, 9, generator=torch.Generator().manual_seed(6), requires_grad=True)
+
+
+def run(
+    network: MLP, native: bool, values: Tensor, *, reduced: bool = True, fixed: bool = False
+) -> list[Tensor]:
+    """Outputs and all gradients of a weighted sum of them."""
+    use_native(network, native)
+    network.zero_grad()
+    values.grad = None
+    with torch.autocast("cpu", torch.bfloat16, enabled=reduced):
+        outputs = network(values, fixed=fixed)
+    weights = torch.randn(outputs.shape, generator=torch.Generator().manual_seed(7))
+    (outputs * weights).sum().backward()
+    gradients = [values.grad, *(parameter.grad for parameter in network.parameters())]
+    return [outputs.detach(), *(gradient.clone() for gradient in gradients if gradient is not None)]
+
+
+def error(got: list[Tensor], wanted: list[Tensor]) -> float:
+    return max(float((a - b).norm() / b.norm()) for a, b in zip(got, wanted, strict=True))
+
+
+def error_together(got: list[Tensor], wanted: list[Tensor]) -> float:
+    """Where rounding switches units on and off, single gradients differ at random."""
+    return error(*([torch.cat([part.flatten() for part in parts])] for parts in (got, wanted)))
+
+
+class TestInFloat32:
+    """With products that round nothing the networks must be PyTorch's, but for the order of sums."""
+
+    @pytest.fixture(autouse=True)
+    def library(self, in_float32: ctypes.CDLL, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(fused_mlp, "native_library", lambda: in_float32)
+        monkeypatch.setattr("meta_rl_core.networks.mlp.can_fuse", lambda: True)
+
+    @pytest.mark.parametrize(
+        ("hidden", "outputs"), [((40, 33), 7), ((64,), 1), ((300, 300, 300), 12), ((16, 17, 5), 4)]
+    )
+    def test_outputs_and_every_gradient_are_those_of_pytorch(
+        self, hidden: tuple[int, ...], outputs: int, layer_norm: bool
+    ) -> None:
+        network = make(hidden, outputs, layer_norm=layer_norm)
+        assert error(run(network, True, inputs()), run(network, False, inputs(), reduced=False)) < 2e-5
+
+    @pytest.mark.parametrize("rows", [128, 129, 160, 256, 1000])
+    def test_any_number_of_rows_is_taken(self, rows: int) -> None:
+        network = make(layer_norm=True)
+        wanted = run(network, False, inputs(rows), reduced=False)
+        assert error(run(network, True, inputs(rows)), wanted) < 2e-5
+
+    def test_fixed_weights_get_no_gradient_but_inputs_do(self) -> None:
+        network, values = make(), inputs()
+        got = run(network, True, values, fixed=True)
+        assert all(parameter.grad is None for parameter in network.parameters())
+        assert len(got) == 2
+        assert error(got, run(network, False, values, fixed=True, reduced=False)) < 2e-5
+
+    def test_a_network_among_others_gets_its_share_of_the_gradient(self) -> None:
+        first, second, values = make(outputs=9), make(), inputs()
+        gradients = []
+        for native in (False, True):
+            for network in (first, second):
+                use_native(network, native)
+                network.zero_grad()
+            with torch.autocast("cpu", torch.bfloat16, enabled=native):
+                second(first(values).tanh()).square().sum().backward()
+            gradients.append(
+                [parameter.grad for parameter in first.parameters() if parameter.grad is not None]
+            )
+        assert error(gradients[1], gradients[0]) < 2e-5
+
+    def test_leading_dimensions_stay(self) -> None:
+        network, values = make(), torch.randn(3, 50, 9)
+        use_native(network, True)
+        with torch.autocast("cpu", torch.bfloat16):
+            together, apart = network(values), network(values.flatten(0, 1))
+        assert together.shape == (3, 50, 7)
+        assert torch.equal(together.flatten(0, 1), apart)
+
+    def test_the_same_bits_come_out_whether_or_not_there_is_a_way_back(self) -> None:
+        network, values = make(layer_norm=True), inputs()
+        use_native(network, True)
+        with torch.autocast("cpu", torch.bfloat16):
+            with torch.no_grad():
+                alone = network(values)
+            assert torch.equal(alone, network(values).detach())
+
+    def test_threads_share_the_rows_and_the_same_number_gives_the_same_bits(self) -> None:
+        network, before = make(layer_norm=True), torch.get_num_threads()
+        results = []
+        try:
+            for threads in (1, 3, 3):
+                torch.set_num_threads(threads)
+                results.append(run(network, True, inputs()))
+        finally:
+            torch.set_num_threads(before)
+        assert error(results[1], results[0]) < 1e-5
+        assert all(torch.equal(a, b) for a, b in zip(results[1], results[2], strict=True))
+
+    def test_what_is_not_finite_comes_out_as_such(self, layer_norm: bool) -> None:
+        network, values = make(layer_norm=layer_norm), inputs().detach()
+        values[17, 3] = torch.nan
+        use_native(network, True)
+        with torch.autocast("cpu", torch.bfloat16):
+            finite = torch.isfinite(network(values)).all(dim=1)
+        assert not finite[17]
+        assert finite.sum() == ROWS - 1
+
+    def test_few_rows_float32_double_precision_and_other_layers_are_left_to_pytorch(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("meta_rl_core.networks.mlp.fused_mlp", None)  # calling it would raise
+        network, few = make(), fused_mlp.FEWEST_ROWS - 1
+        use_native(network, True)
+        assert network(inputs()).shape == (ROWS, 7)
+        with torch.autocast("cpu", torch.bfloat16):
+            assert network(inputs(few)).shape == (few, 7)
+            with pytest.raises(TypeError):
+                network(inputs())
+        assert network.double()(inputs().double()).shape == (ROWS, 7)
+        assert fused_mlp.shape_of(torch.nn.Sequential(torch.nn.Linear(9, 7))) is None
+        odd = torch.nn.Sequential(torch.nn.Linear(9, 8), torch.nn.Tanh(), torch.nn.Linear(8, 7))
+        assert fused_mlp.shape_of(odd) is None
+
+
+class TestInBfloat16:
+    """The products of this processor, if it has any."""
+
+    @pytest.fixture(autouse=True)
+    def library(self) -> None:
+        if native_library.native_library() is None:
+            pytest.skip("this processor multiplies no bfloat16")
+
+    @pytest.fixture(scope="class")
+    def emulated(self, tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
+        flags = ("-D__AMX_BF16__", "-include", f"{HELPERS}/emulated_tiles.h")
+        return build(tmp_path_factory.mktemp("tiles"), *flags)
+
+    def test_it_is_no_further_off_than_pytorchs_and_agrees_before_it_is_used(self, layer_norm: bool) -> None:
+        assert fused_mlp.can_fuse()
+        network = make((300, 300), layer_norm=layer_norm)
+        exact = run(network, False, inputs(), reduced=False)
+        theirs = error_together(run(network, False, inputs()), exact)
+        assert 1e-4 < error_together(run(network, True, inputs()), exact) < 1.5 * theirs
+
+    def test_products_on_tiles_are_those_of_this_processor(
+        self, layer_norm: bool, emulated: ctypes.CDLL, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        network = make((96, 65), layer_norm=layer_norm)
+        wanted = run(network, True, inputs())
+        assert emulated.pitaya_has_tiles()
+        monkeypatch.setattr(fused_mlp, "native_library", lambda: emulated)
+        # Only the order of sums may differ, which now and then changes the rounding of one.
+        assert error_together(run(network, True, inputs()), wanted) < 3e-3

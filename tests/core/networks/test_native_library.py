@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The networks' library is built once, whole or not at all, and is missed with a warning that says why."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from meta_rl_core.networks import fused_mlp, native_library
+from meta_rl_core.networks.mlp import MLP, use_native
+from meta_rl_core.networks.native_library import NativeBuildError, build, load
+
+
+@pytest.fixture
+def fresh() -> Iterator[None]:
+    """Whatever was found out about this machine is found out again."""
+    for cached in (native_library.native_library, fused_mlp.can_fuse):
+        cached.cache_clear()
+    yield
+    for cached in (native_library.native_library, fused_mlp.can_fuse):
+        cached.cache_clear()
+
+
+@pytest.fixture
+def buildable(fresh: None) -> None:
+    if native_library.native_library() is None:
+        pytest.skip("this processor multiplies no bfloat16")
+
+
+def test_it_is_built_once_and_again_when_the_compiler_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiler = tmp_path / "counting"
+    # Notes each call, and writes something to the last argument, which is where the library belongs.
+    compiler.write_text(
+        f'#!/bin/sh\necho called >> {tmp_path}/calls\nfor last; do :; done\necho x > "$last"\n'
+    )
+    compiler.chmod(0o755)
+    monkeypatch.setenv("CXX", str(compiler))
+    first = build(tmp_path / "cache")
+    assert build(tmp_path / "cache") == first
+    assert (tmp_path / "calls").read_text().splitlines() == ["called"]
+    assert list((tmp_path / "cache").iterdir()) == [first]
+    os.utime(compiler, ns=(0, 0))
+    assert build(tmp_path / "cache") != first
+
+
+def test_a_machine_without_a_compiler_trains_on_pytorch_and_is_told_once(
+    monkeypatch: pytest.MonkeyPatch, fresh: None
+) -> None:
+    monkeypatch.setattr(native_library, "_instructions", lambda: "fpu avx512_bf16")
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.delenv("CXX", raising=False)
+    network = MLP(3, (8,), 2, generator=torch.Generator().manual_seed(0))
+    use_native(network, True)
+    values = torch.randn(500, 3)
+    with (
+        pytest.warns(RuntimeWarning, match=r"plain PyTorch, more slowly: no C\+\+ compiler") as told,
+        torch.autocast("cpu", torch.bfloat16),
+    ):
+        for _ in range(2):
+            assert network(values).shape == (500, 2)
+    assert len(told) == 1
+
+
+def test_a_processor_without_products_of_bfloat16_is_built_nothing_for(
+    monkeypatch: pytest.MonkeyPatch, fresh: None
+) -> None:
+    monkeypatch.setattr(native_library, "_instructions", lambda: "fpu avx2 fma")
+    monkeypatch.setattr(native_library, "build", None)  # calling it would raise
+    assert not fused_mlp.can_fuse()
+
+
+def test_a_compiler_that_is_too_old_for_the_processors_tiles_is_not_made_do_with(
+    monkeypatch: pytest.MonkeyPatch, fresh: None
+) -> None:
+    class WithoutTiles:
+        def pitaya_has_tiles(self) -> int:
+            return 0
+
+    monkeypatch.setattr(native_library, "_instructions", lambda: "avx512_bf16 amx_bf16")
+    monkeypatch.setattr(native_library, "build", lambda _: Path("networks.so"))
+    monkeypatch.setattr(native_library, "load", lambda _: WithoutTiles())
+    with pytest.warns(RuntimeWarning, match="does not know the tiles of AMX, as GCC 11"):
+        assert not fused_mlp.can_fuse()
+
+
+def test_a_compiler_that_refuses_is_quoted_and_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = tmp_path / "refusing"
+    script.write_text("#!/bin/sh\necho 'x.cpp:1: error: no such option' >&2\nexit 1\n")
+    script.chmod(0o755)
+    monkeypatch.setenv("CXX", str(script))
+    with pytest.raises(NativeBuildError, match=r"refusing does not take fused_mlp.cpp: .*no such option"):
+        build(tmp_path / "cache")
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_a_cache_that_cannot_be_written_to_is_named(tmp_path: Path) -> None:
+    (tmp_path / "cache").write_text("a file where the folder should be")
+    with pytest.raises(NativeBuildError, match=r"cannot build in .*cache"):
+        build(tmp_path / "cache")
+
+
+def test_a_file_that_is_no_library_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "networks.so").write_bytes(b"no library")
+    with pytest.raises(NativeBuildError, match=r"cannot load .*networks.so"):
+        load(tmp_path / "networks.so")
+
+
+def test_a_library_that_computes_something_else_is_not_used(
+    monkeypatch: pytest.MonkeyPatch, buildable: None
+) -> None:
+    right = fused_mlp._plain
+    monkeypatch.setattr(fused_mlp, "_plain", lambda *arguments: 1.1 * right(*arguments))
+    with pytest.warns(RuntimeWarning, match="do not compute what PyTorch does"):
+        assert not fused_mlp.can_fuse()
+
+
+def test_it_is_found_to_agree_wherever_it_is_first_asked_for(buildable: None) -> None:
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        assert fused_mlp.can_fuse()
