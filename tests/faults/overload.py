@@ -35,6 +35,17 @@ def busy(processes: int) -> Iterator[None]:
             child.join()
 
 
+def processor_time() -> tuple[int, int]:
+    """Time that this machine's processors were kept from it by the host of a virtual machine, and all of it [ticks].
+
+    See proc_stat(5), `steal`.
+    """
+    name, *ticks = Path("/proc/stat").read_text(encoding="utf-8").splitlines()[0].split()
+    assert name == "cpu"
+    counts = [int(number) for number in ticks[:8]]  # what follows is counted within these already
+    return counts[7], sum(counts)
+
+
 def _compute() -> None:
     value = 1
     while True:
@@ -69,6 +80,7 @@ def _run(cases: int, folder: Path, tally: Tally, load: int) -> dict[int, float]:
     with graph(folder, {"policy_node": {"plant_timeout_s": 60.0, "reward_timeout_s": 5.0}}) as live:
         live.act()
         live.forget()
+        before = processor_time()
         with busy(load):
             live.probe.spin(1.0)
             live.forget()
@@ -76,11 +88,13 @@ def _run(cases: int, folder: Path, tally: Tally, load: int) -> dict[int, float]:
                 live.probe.spin(_BLOCK_S)
                 through_s |= _through_s(live)
                 _count_ticks(live, tally)
+    stolen, counted = (after - earlier for after, earlier in zip(processor_time(), before, strict=True))
     late_ms = 1e3 * float(np.quantile(list(through_s.values()), 0.99))
     tally.measured = {
         "busy processes": load,
         "processors": len(os.sched_getaffinity(0)),
         "from a state through policy, gate and filter to the gate's command, p99 [ms]": late_ms,
+        "processor time that a virtual machine's host gave to others [%]": 100.0 * stolen / max(counted, 1),
     }
     return through_s
 
