@@ -29,6 +29,7 @@ from meta_rl_core.pearl.visits import RelabelledReplay
 VERSION = 3
 IN_PARTS = 3
 """The version from which on rows of the replay lie in files of their own, and tasks never share a row."""
+DISTILLATION = "distillation"
 MAY_CHANGE = ("iterations", "environment_steps")
 """How long a run goes on may change when it is resumed."""
 
@@ -47,6 +48,10 @@ class CheckpointFolder:
         """Whether there is something to resume from, a crash while swapping included."""
         return self.directory.exists() or self._previous.exists()
 
+    @property
+    def _usable(self) -> Path:
+        return self.directory if self.directory.exists() or not self._previous.exists() else self._previous
+
     def write(self, snapshot: Snapshot, store: TransitionStore) -> None:
         """Writes everything `read` needs; a crash or interrupt meanwhile leaves the previous checkpoint intact.
 
@@ -61,6 +66,7 @@ class CheckpointFolder:
             ("networks", snapshot.networks),
             ("optimisers", snapshot.optimisers),
             ("books", books),
+            *([(DISTILLATION, snapshot.distillation)] if snapshot.distillation else []),
         ):
             save_file(tensors, self._fresh / f"{name}.safetensors")
         stamps = snapshot.replay.stamps
@@ -91,6 +97,18 @@ class CheckpointFolder:
                 pass  # a file system without hard links, or a checkpoint that somebody has moved away
         save_file(store.part(part, snapshot.replay), self._fresh / name)
 
+    def read_distillation(self) -> dict[str, Tensor]:
+        """State of a last phase that was half done.
+
+        Raises:
+            CheckpointError: If it is missing or damaged.
+        """
+        path = self._usable / f"{DISTILLATION}.safetensors"
+        try:
+            return load_file(path)
+        except (OSError, SafetensorError) as error:
+            raise CheckpointError(f"no usable {path}: {error}; start anew with another --out") from error
+
     def read(self, learner: Learner) -> dict[str, Any]:
         """Puts `learner` back to where the snapshot was taken.
 
@@ -100,9 +118,7 @@ class CheckpointFolder:
         Raises:
             CheckpointError: If files are missing or damaged, or belong to another family, preset or version.
         """
-        directory = self.directory
-        if not directory.exists() and self._previous.exists():
-            directory = self._previous
+        directory = self._usable
         try:
             state = json.loads((directory / "state.json").read_text())
             _check_origin(learner, state, directory)

@@ -10,6 +10,7 @@ the told actor as one network from context to action, and the code becomes one t
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
@@ -65,6 +66,30 @@ class Distillation:
         self.done += 1
         return {name: value.detach() for name, value in losses.items()}
 
+    def state(self) -> dict[str, Tensor]:
+        """What a later `restore` goes on from, apart from the number of steps done."""
+        tensors = {f"student.{name}": value for name, value in self.student.state_dict().items()}
+        tensors |= {f"averaged.{name}": value for name, value in self.averaged.state_dict().items()}
+        for index, values in self.optimiser.state_dict()["state"].items():
+            tensors |= {f"optimiser.{index}.{key}": torch.as_tensor(value) for key, value in values.items()}
+        return tensors
+
+    def restore(self, tensors: Mapping[str, Tensor], done: int) -> None:
+        """Goes back to what `state` gave after `done` steps.
+
+        Raises:
+            RuntimeError: If tensors are missing or do not fit.
+        """
+        self.student.load_state_dict(_within(tensors, "student."))
+        self.averaged.load_state_dict(_within(tensors, "averaged."))
+        moments: dict[int, dict[str, Tensor]] = {}
+        for name, value in _within(tensors, "optimiser.").items():
+            index, _, key = name.partition(".")
+            moments.setdefault(int(index), {})[key] = value
+        groups = self.optimiser.state_dict()["param_groups"]
+        self.optimiser.load_state_dict({"state": moments, "param_groups": groups})
+        self.done = done
+
     def losses(
         self, context: Tensor, features: Tensor, observation: Tensor, starts: Tensor | None = None
     ) -> dict[str, Tensor]:
@@ -97,6 +122,10 @@ class Distillation:
         share = min(1.0, 2.0 * (1.0 - self.done / self.total))
         for group in self.optimiser.param_groups:
             group["lr"] = self.learner.config.distillation_learning_rate * share
+
+
+def _within(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 
 
 def _embedded(agent: Agent, features: Tensor) -> tuple[Tensor, Tensor]:

@@ -171,9 +171,8 @@ def pace_line(env_steps: int, updates_per_s: float, left_min: float) -> str:
     return f"{env_steps:,} steps  {updates_per_s:.1f} updates/s  {left_min:.0f} min left"
 
 
-def distillation_line(done: int, total: int, elapsed_s: float, loss: float) -> str:
+def distillation_line(done: int, total: int, rate: float, loss: float) -> str:
     """Where the last phase stands, such as `distilling 1,200 of 12,000  60.1 updates/s  3 min left  imitation 0.1`."""
-    rate = done / max(elapsed_s, 1e-9)
     left_min = (total - done) / rate / 60.0
     pace = f"{rate:.1f} updates/s  {left_min:.0f} min left"
     return f"distilling {done:,} of {total:,}  {pace}  imitation {loss:.3g}"

@@ -9,6 +9,7 @@ only keeps aside what is overwritten.
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -33,14 +34,19 @@ class Snapshot(NamedTuple):
     replay: Mark
     state: dict[str, Any]
     """JSON data: settings, counters, generators, progress of the training loop."""
+    distillation: dict[str, Tensor]
+    """Of a last phase that is half done, else empty."""
 
 
-def take_snapshot(learner: Learner, progress: dict[str, Any]) -> Snapshot:
+def take_snapshot(
+    learner: Learner, progress: dict[str, Any], distillation: Mapping[str, Tensor] | None = None
+) -> Snapshot:
     """Holds on to `learner` as it stands; the snapshot taken before can no longer be saved.
 
     Args:
         learner: The run so far, between two updates and with no visit half done.
         progress: JSON data of the training loop (iteration, best score, wall time).
+        distillation: State of a last phase that is half done.
     """
     state = {
         "family": learner.family.spec.name,
@@ -58,16 +64,20 @@ def take_snapshot(learner: Learner, progress: dict[str, Any]) -> Snapshot:
         books=_books(learner.replay),
         replay=learner.replay.store.mark(),
         state=state,
+        distillation=_copied(distillation or {}),
     )
 
 
-def not_finite(learner: Learner) -> list[str]:
+def not_finite(learner: Learner, distillation: Mapping[str, Tensor] | None = None) -> list[str]:
     """What holds NaN or infinity, such as "weights of agent.actor"."""
     tensors = [
         (f"weights of {'.'.join(name.split('.')[:2])}", value) for name, value in _networks(learner).items()
     ]
     for name, value in _optimisers(learner).items():
         tensors.append((f"the optimiser of {name.split('.')[0]}", value))
+    tensors += [
+        (f"the last phase's {name.split('.')[0]}", value) for name, value in (distillation or {}).items()
+    ]
     return sorted({what for what, value in tensors if not bool(torch.isfinite(value).all())})
 
 
@@ -84,7 +94,7 @@ def _optimisers(learner: Learner) -> dict[str, Tensor]:
     return found
 
 
-def _copied(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+def _copied(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: value.detach().clone().contiguous() for name, value in tensors.items()}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ BEGINNING: dict[str, Any] = {
     "wall_s": 0.0,
     "best": None,
     "distilled": False,
+    "distillation_done": 0,
     "collected": False,  # whether every training task has been visited once
     "unevaluated": None,  # losses of the iteration whose scores are still to be found
     "rows": None,  # how many rows of progress.csv belong to this moment
@@ -121,8 +122,7 @@ class Trainer:
         while not self._is_finished():
             self._iterate(display)
             self._evaluate_if_due(display)
-            if self._clock() - self._last_checkpoint > self.checkpoint_every_s:
-                self.save()
+            self._save_if_due()
         if self.config.distillation_updates and not self.progress["distilled"]:
             self.save()
             self._distil(display)
@@ -152,18 +152,22 @@ class Trainer:
         per_share_min = (self._clock() - self._started_at) / 60.0 / max(done - self._share_at_start, 1e-9)
         return losses, pace_line(self.learner.env_steps, rate, per_share_min * (1.0 - done))
 
-    def _reach_boundary(self) -> None:
-        """Makes this moment the one that is saved, unless it holds what no run can go on with.
+    def _reach_boundary(self, distillation: Mapping[str, torch.Tensor] | None = None) -> None:
+        """Makes this moment the one that is saved, `distillation` being the state of a last phase that is half done.
 
         Raises:
             TrainingDivergedError: If weights are not finite; what was saved before stays.
         """
-        if broken := not_finite(self.learner):
+        if broken := not_finite(self.learner, distillation):
             raise self._diverged(", ".join(broken))
         self.progress["wall_s"] = self._wall_s()
         self._resumed_at = self._clock()
         self.progress["rows"] = self._log.rows
-        self._boundary = take_snapshot(self.learner, self.progress)
+        self._boundary = take_snapshot(self.learner, self.progress, distillation)
+
+    def _save_if_due(self) -> None:
+        if self._clock() - self._last_checkpoint > self.checkpoint_every_s:
+            self.save()
 
     def save(self) -> None:
         """Writes the last boundary as the checkpoint, if it is not there yet."""
@@ -197,18 +201,24 @@ class Trainer:
         return means
 
     def _distil(self, display: Display) -> None:
-        """The last phase, told on every tenth; interrupted, it begins anew from the checkpoint before it."""
+        """The last phase, told on every tenth, from where an interrupted one goes on."""
         learner, total = self.learner, self.config.distillation_updates
         distillation = Distillation(learner)
-        started = self._clock()
-        for done in range(1, total + 1):
+        if self.progress["distillation_done"]:
+            distillation.restore(self._checkpoint.read_distillation(), self.progress["distillation_done"])
+        started, before = self._clock(), distillation.done
+        for done in range(before + 1, total + 1):
             losses = distillation.step()
             if done % max(1, total // 10) == 0 or done == total:
                 plain = {name: float(value) for name, value in losses.items()}
                 self._require_finite(plain)
-                pace = distillation_line(done, total, self._clock() - started, plain["imitation_loss"])
+                rate = (done - before) / max(self._clock() - started, 1e-9)
+                pace = distillation_line(done, total, rate, plain["imitation_loss"])
                 display.show(pace)
                 display.tell_without_terminal(pace)
+                self.progress["distillation_done"] = done
+                self._reach_boundary(distillation.state())
+                self._save_if_due()
         learner.averaged.load_state_dict(distillation.averaged.state_dict())
         self.progress |= {"distilled": True, "unevaluated": {}}
         self._reach_boundary()
@@ -276,6 +286,8 @@ def _point(progress: dict[str, Any]) -> str:
     """Where a run stands, as in "--resume goes on after iteration 3"."""
     if progress["distilled"]:
         return "after the last phase"
+    if progress.get("distillation_done"):
+        return f"after {progress['distillation_done']} updates of the last phase"
     if progress["iteration"]:
         return f"after iteration {progress['iteration']}"
     return "after the first visits" if progress["collected"] else "from the beginning"

@@ -124,14 +124,30 @@ def test_a_run_may_be_interrupted_again_and_again(tmp_path: Path, folder: Path, 
 
 
 @pytest.mark.parametrize("calls", [1, 3, 5])
-def test_an_interrupt_in_the_last_phase_goes_back_to_its_beginning(
+def test_an_interrupt_in_the_last_phase_goes_on_within_it(
     tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, calls: int
 ) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(Distillation, "step", Distillation.step)
         interrupt_after(Distillation, "step", calls)
         Trainer(LineFamily(), config("taught"), tmp_path).run()
-    resumed_like_the_whole("taught", tmp_path, folder, (2, False))
+    whole("taught", folder)  # has steps of its own
+    steps: list[int] = []
+    with monkeypatch.context() as patch:
+        step = Distillation.step
+        patch.setattr(Distillation, "step", lambda self: (steps.append(self.done), step(self))[1])
+        resumed_like_the_whole("taught", tmp_path, folder, (2, False))
+    assert steps == list(range(calls - 1, 5))
+
+
+def test_a_last_phase_without_its_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(Distillation, "step", Distillation.step)
+        interrupt_after(Distillation, "step", 3)
+        Trainer(LineFamily(), config("taught"), tmp_path).run()
+    (tmp_path / "checkpoint" / "distillation.safetensors").unlink()
+    with pytest.raises(CheckpointError, match=r"no usable .*distillation\.safetensors"):
+        Trainer(LineFamily(), config("taught"), tmp_path, resume=True).run()
 
 
 def test_an_interrupt_in_the_last_evaluation_keeps_what_the_last_phase_made(
