@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import multiprocessing
 import os
 import signal
@@ -36,11 +37,16 @@ def run_apart(rows: Sequence[Row], cases: int, seed: int, longest_s: float) -> l
         seed: Decides every random choice.
         longest_s: After so long the process is interrupted, and killed if that does not help [s].
     """
-    context = multiprocessing.get_context("fork")  # nothing here has threads, and all is imported already
+    context = multiprocessing.get_context("fork")  # all is imported already
     answers, answer = context.Pipe(duplex=False)
     started_s = time.monotonic()
     child = context.Process(target=lambda: answer.send(run_rows(rows, cases, seed)))
-    child.start()
+    gc.collect()
+    gc.freeze()  # the child must not take apart what belongs to DDS threads that it does not have
+    try:
+        child.start()
+    finally:
+        gc.unfreeze()
     answer.close()
     found: list[Result] | None = None
     try:

@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
+import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -135,6 +137,7 @@ class _Broken(Row):
         return {
             "crash": lambda *_: os.kill(os.getpid(), signal.SIGKILL),
             "hang": lambda *_: time.sleep(60.0),
+            "collect": lambda *_: gc.collect(),
         }[self.run]  # type: ignore[return-value]
 
 
@@ -152,6 +155,25 @@ def test_a_row_that_takes_its_process_down_or_hangs_costs_itself_alone(
     assert time.monotonic() - began_s < 30.0
     (kept,) = run_apart(find(["3"]), 20, 0, 120.0)
     assert (kept.tally.cases, kept.tally.held) == (20, True)
+
+
+def test_garbage_of_this_process_is_not_taken_apart_in_a_rows_process() -> None:
+    class Cycle:
+        def __init__(self) -> None:
+            self.itself = self
+
+        def __del__(self) -> None:
+            taken_apart.write(f"{os.getpid()}\n".encode())
+
+    with tempfile.TemporaryFile(buffering=0) as taken_apart:
+        gc.disable()
+        try:
+            Cycle()
+            run_apart([_Broken("1", "fault", "promise", "how", "collect", (1, 1, 1))], 1, 0, 30.0)
+        finally:
+            gc.enable()
+        taken_apart.seek(0)
+        assert taken_apart.read().decode().split() == [str(os.getpid())]
 
 
 def test_the_command_writes_both_files(tmp_path: Path) -> None:
