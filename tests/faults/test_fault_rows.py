@@ -172,6 +172,7 @@ def test_garbage_of_this_process_is_not_taken_apart_in_a_rows_process() -> None:
             run_apart([_Broken("1", "fault", "promise", "how", "collect", (1, 1, 1))], 1, 0, 30.0)
         finally:
             gc.enable()
+        gc.collect()
         taken_apart.seek(0)
         assert taken_apart.read().decode().split() == [str(os.getpid())]
 
