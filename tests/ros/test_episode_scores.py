@@ -52,3 +52,12 @@ def test_a_score_that_overtook_its_state_comes_back_with_it_and_those_between_st
     outcome = scores.outcome(2)
     assert (outcome.judged, outcome.episode_return) == (0, 0.0)
     assert math.isnan(outcome.final_error)
+
+
+def test_scores_of_wild_stamps_keep_out_none_that_overtakes_its_state() -> None:
+    scores = EpisodeScores(first_ns=0)
+    scores.recorded(0, 0)
+    for wild in range(3 * KEPT_STEPS):
+        scores.take(10**15 + wild, score(9.0))
+    scores.take(1, score(1.0))
+    assert scores.recorded(1, 1) == score(1.0)

@@ -66,8 +66,12 @@ class EpisodeScores:
         """Takes the judgement of the state stamped `stamp_ns`; whether it is the first one of a recorded state."""
         step = self._steps_by_stamp.get(stamp_ns)
         if step is None:
-            if stamp_ns > self._recorded_ns and len(self._early) < KEPT_STEPS:
+            if stamp_ns > self._recorded_ns:
                 self._early.setdefault(stamp_ns, score)
+                if len(self._early) > KEPT_STEPS:
+                    del self._early[
+                        max(self._early)
+                    ]  # wild stamps must not keep out those of the next states
             return False
         if step in self._scores:
             return False
