@@ -80,7 +80,7 @@ def measure(repeats: int, *, reduced: bool, native: bool = True) -> dict[str, An
         "speedup": float(np.median(ratios)),
         "speedup_quartiles": np.quantile(ratios, [0.25, 0.75]).tolist(),
         "dtype": "bfloat16" if in_bfloat16 else "float32",
-        "native_networks": native and in_bfloat16 and can_fuse(),
+        "native_networks": native and can_fuse(bfloat16=in_bfloat16),
         "threads": torch.get_num_threads(),
         "repeats": repeats,
         "cpu_features": describe_machine()["cpu_features"],

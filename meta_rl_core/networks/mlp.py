@@ -67,7 +67,8 @@ class MLP(nn.Module):
         hidden = inputs if self.input_scale is None else self.input_scale(inputs)
         if self.shape is not None and self._runs_natively(hidden):
             parameters = [value.detach() if fixed else value for value in self.layers.parameters()]
-            return fused_mlp(hidden, self.shape, parameters)
+            reduced = torch.is_autocast_enabled(inputs.device.type)
+            return fused_mlp(hidden, self.shape, parameters, bfloat16=reduced)
         filled = self._fills_up(inputs)
         for layer in hidden_layers:
             if isinstance(layer, nn.Linear):
@@ -81,10 +82,9 @@ class MLP(nn.Module):
             return _apply_linear(last, hidden.to(inputs.dtype), fixed=fixed, filled=False)
 
     def _runs_natively(self, inputs: Tensor) -> bool:
-        reduced = torch.is_autocast_enabled(inputs.device.type)
         fits = inputs.device.type == "cpu" and inputs.dtype == torch.float32
         many = inputs.numel() >= FEWEST_ROWS * inputs.shape[-1]
-        return self.native and reduced and fits and many and can_fuse()
+        return self.native and fits and many and can_fuse(bfloat16=torch.is_autocast_enabled("cpu"))
 
     def _fills_up(self, inputs: Tensor) -> bool:
         """Whether hidden widths are filled up with zeros; in float32 alone, reduced types gain nothing."""

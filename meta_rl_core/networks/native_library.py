@@ -2,8 +2,9 @@
 """Builds and loads the networks written in C++ (`native/`), for the processor at hand.
 
 Nothing has to be installed for them but a C++ compiler: the first training on a machine builds the library, in some ten
-seconds, and keeps it in the user's cache. Before it is used it must agree with PyTorch on a small network; without
-compiler, or if it does not agree, networks run as PyTorch, more slowly.
+seconds, and keeps it in the user's cache. There is one for products in bfloat16 and one for those in float32. Before it
+is used it must agree with PyTorch on a small network; without compiler, or if it does not agree, networks run as
+PyTorch, more slowly.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import shutil
 import subprocess
 import tempfile
 import warnings
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -22,8 +24,7 @@ SOURCES = Path(__file__).parent / "native"
 MAIN_SOURCE = SOURCES / "fused_mlp.cpp"
 FLAGS = ("-O3", "-std=c++17", "-shared", "-fPIC", "-pthread", "-march=native")
 BUILD_TIMEOUT_S = 300.0
-INSTRUCTIONS = frozenset({"amx_bf16", "avx512_bf16"})
-"""Flags of processors that there are products for."""
+FLOAT32_FLAG = "-DPITAYA_FLOAT32"
 _PROCESSORS = Path("/proc/cpuinfo")
 
 
@@ -32,17 +33,17 @@ class NativeBuildError(Exception):
 
 
 @lru_cache
-def native_library() -> ctypes.CDLL | None:
-    """The library, built if need be.
+def native_library(*, bfloat16: bool) -> ctypes.CDLL | None:
+    """The library for products in bfloat16 or in float32, built if need be.
 
-    None where the processor has no products of bfloat16, and, with one warning that says why, where it cannot be built.
+    None where the processor lacks the instructions, and, with one warning that says why, where it cannot be built.
     """
     instructions = set(_instructions().split())
-    if not INSTRUCTIONS & instructions:
+    if not has_products(instructions, bfloat16=bfloat16):
         return None
     try:
-        library = load(build(cache_folder()))
-        if "amx_bf16" in instructions and not library.pitaya_has_tiles():
+        library = load(build(cache_folder(), *([] if bfloat16 else [FLOAT32_FLAG])))
+        if bfloat16 and "amx_bf16" in instructions and not library.pitaya_has_tiles():
             raise NativeBuildError("the compiler does not know the tiles of AMX, as GCC 11 and Clang 12 do")
         return library
     except NativeBuildError as error:
@@ -50,26 +51,33 @@ def native_library() -> ctypes.CDLL | None:
         return None
 
 
+def has_products(instructions: set[str], *, bfloat16: bool) -> bool:
+    """Whether there are products for a processor of these flags, named as Linux does."""
+    if bfloat16:
+        return bool({"amx_bf16", "avx512_bf16"} & instructions)
+    return "avx512f" in instructions or {"avx2", "fma"} <= instructions
+
+
 def cache_folder() -> Path:
     """Where the library is kept: `pitaya` within XDG_CACHE_HOME, ~/.cache if that is not set."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pitaya"
 
 
-def build(folder: Path) -> Path:
-    """The library for these sources, this compiler and this processor, within `folder`.
+def build(folder: Path, *flags: str) -> Path:
+    """The library for these sources, this compiler with `flags` and this processor, within `folder`.
 
     Raises:
         NativeBuildError: If there is no compiler, or it does not take the sources, or `folder` cannot be written to.
     """
     compiler = _compiler()
-    library = folder / f"networks-{_identity(compiler)}.so"
+    library = folder / f"networks-{_identity(compiler, flags)}.so"
     if library.is_file():
         return library
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder) as scratch:
             fresh = Path(scratch) / library.name
-            _compile(compiler, fresh)
+            _compile([compiler, *FLAGS, *flags], fresh)
             fresh.replace(library)  # whole or not at all, also if two trainings begin at once
     except OSError as error:
         raise NativeBuildError(f"cannot build in {folder}: {error}") from error
@@ -103,9 +111,9 @@ def _compiler() -> str:
     raise NativeBuildError("no C++ compiler, neither $CXX nor c++, g++ or clang++")
 
 
-def _identity(compiler: str) -> str:
+def _identity(compiler: str, flags: Sequence[str]) -> str:
     """Changes with whatever changes the library: sources, flags, compiler, instructions of the processor."""
-    known = hashlib.sha256(" ".join(FLAGS).encode())
+    known = hashlib.sha256(" ".join((*FLAGS, *flags)).encode())
     for source in sorted(SOURCES.iterdir()):
         known.update(source.read_bytes())
     stat = Path(compiler).resolve().stat()
@@ -123,8 +131,8 @@ def _instructions() -> str:
     return "\n".join(sorted({line for line in lines if line.partition(":")[0].strip() in wanted}))
 
 
-def _compile(compiler: str, library: Path) -> None:
-    command = [compiler, *FLAGS, str(MAIN_SOURCE), "-o", str(library)]
+def _compile(compiler_and_flags: Sequence[str], library: Path) -> None:
+    compiler, command = compiler_and_flags[0], [*compiler_and_flags, str(MAIN_SOURCE), "-o", str(library)]
     try:
         subprocess.run(command, check=True, capture_output=True, text=True, timeout=BUILD_TIMEOUT_S)
     except subprocess.CalledProcessError as error:

@@ -6,8 +6,15 @@
 
 namespace pitaya {
 
-// Rows of which gradients of parameters are added up at once: with the weights they fit the cache.
-constexpr Count kBlock = 128;
+// The rows that count: all of them, or those in `chosen`.
+struct Rows {
+  Count count;
+  const Count* chosen;
+
+  Count operator[](Count place) const { return chosen == nullptr ? place : chosen[place]; }
+  // Of the panel that begins at `first`.
+  Count present(Count first) const { return std::clamp<Count>(count - first, 0, kPanel); }
+};
 
 // What one thread adds up: gradients of the parameters, those of hidden weights in the order of `Products::place`.
 struct Sums {
@@ -26,9 +33,9 @@ class Backwards {
  public:
   using Value = typename Products::Value;
 
-  // `sums` is null if nobody asks for gradients of parameters.
-  Backwards(const Network& net, const Packed<Products>& packed, const Saved<Value>& saved, Sums* sums)
-      : net_(net), packed_(packed), saved_(saved), sums_(sums), unused_(3 * net.widest()),
+  // `sums` is null if nobody asks for gradients of parameters; only then rows may be chosen.
+  Backwards(const Network& net, const Packed<Products>& packed, const Saved<Value>& saved, Rows rows, Sums* sums)
+      : net_(net), packed_(packed), saved_(saved), rows_(rows), sums_(sums), unused_(3 * net.widest()),
         panel_(kPanel * net.widest()),
         gradient_(kBlock * net.widest()), before_(kBlock * net.widest()), left_(kBlock * net.widest()),
         right_(kBlock * net.widest()) {}
@@ -37,7 +44,7 @@ class Backwards {
   void run(const float* output_gradients, float* input_gradients, Count first, Count last) {
     const typename Products::Configuration configuration;
     for (Count row = first; row < last; row += kBlock) {
-      const Count rows = std::min(kBlock, last - row);
+      const Count rows = rounded_up(std::min({kBlock, last - row, rows_.count - row}), Products::kRows);
       for (Count i = 0; i < rows; i += kPanel) through_last(output_gradients, row + i, i);
       for (Count layer = net_.hidden() - 1; layer >= 0; --layer) {
         if (sums_ != nullptr) add_weights(layer, row, rows);
@@ -48,21 +55,19 @@ class Backwards {
   }
 
  private:
-  Count present(Count row) const { return std::clamp<Count>(net_.rows - row, 0, kPanel); }
-
   void through_last(const float* output_gradients, Count row, Count block_row) {
-    const Count stride = padded(net_.widths[net_.hidden()]), outputs = net_.outputs(), rows = present(row);
-    const float* gradients = output_gradients + row * outputs;
+    const Count stride = padded(net_.widths[net_.hidden()]), outputs = net_.outputs(), rows = rows_.present(row);
     std::fill_n(panel_.at(0), kPanel * stride, 0.0f);
     for (Count i = 0; i < rows; ++i) {
+      const float* gradients = output_gradients + rows_[row + i] * outputs;
       for (Count output = 0; output < outputs; ++output) {
-        const Vector factor = all(gradients[i * outputs + output]);
+        const Vector factor = all(gradients[output]);
         const float* weight = packed_.last_weight.at(output * stride);
         float* sum = panel_.at(i * stride);
         for (Count column = 0; column < stride; column += kLanes) add(sum + column, factor * load(weight + column));
       }
     }
-    if (sums_ != nullptr) add_last(gradients, rows, saved_.activations(net_.hidden(), row));
+    if (sums_ != nullptr) add_last(output_gradients + row * outputs, rows, saved_.activations(net_.hidden(), row));
     through_activation(net_.hidden() - 1, row, gradient_.at(block_row * stride));
   }
 
@@ -99,13 +104,14 @@ class Backwards {
   void through_weights(Count layer, Count row, Count rows, float* input_gradients) {
     const Count depth = padded(net_.widths[layer + 1]), stride = padded(net_.widths[layer]), width = net_.widths[0];
     for (Count i = 0; i < rows; i += kPanel) {
-      Products::multiply(gradient_.at(i * depth), packed_.weights[layer].at(0), depth, stride, panel_.at(0));
+      const Count taken = std::min(kPanel, rows - i);
+      Products::multiply(gradient_.at(i * depth), packed_.weights[layer].at(0), depth, stride, taken, panel_.at(0));
       if (layer > 0) {
         through_activation(layer - 1, row + i, before_.at(i * stride));
         continue;
       }
-      for (Count k = 0; k < present(row + i); ++k) {
-        std::copy_n(panel_.at(k * stride), width, input_gradients + (row + i + k) * width);
+      for (Count k = 0; k < rows_.present(row + i); ++k) {
+        std::copy_n(panel_.at(k * stride), width, input_gradients + rows_[row + i + k] * width);
       }
     }
   }
@@ -115,18 +121,23 @@ class Backwards {
     net_.normalised ? through_norm(layer, row, gradient) : through_relu(layer, row, gradient);
   }
 
-  void through_relu(Count layer, Count row, Value* gradient) {
-    const Count stride = padded(net_.widths[layer + 1]);
-    const Value* values = saved_.activations(layer + 1, row);
-    const float* panel = panel_.at(0);
+  void through_relu(Count layer, Count first, Value* gradient) {
+    const Count stride = padded(net_.widths[layer + 1]), rows = rows_.present(first);
     float* bias_sums = sums_of(layer);
-    for (Count first = 0; first < kPanel * stride; first += stride) {
+    for (Count row = 0; row < rows; ++row) {
+      const Value* values = saved_.activations(layer + 1, rows_[first + row]);
       for (Count i = 0; i < stride; i += kLanes) {
-        const Vector passed = Products::get(values + first + i) <= 0.0f ? Vector{} : load(panel + first + i);
+        const Vector passed = Products::get(values + i) <= 0.0f ? Vector{} : load(panel_.at(row * stride + i));
         add(bias_sums + i, passed);
-        Products::put(gradient + first + i, passed);
+        Products::put(gradient + row * stride + i, passed);
       }
     }
+    fill_up(gradient, rows, stride);
+  }
+
+  // Zeros for the rows that are missing from a panel.
+  void fill_up(Value* gradient, Count rows, Count stride) {
+    std::fill(gradient + rows * stride, gradient + kPanel * stride, Value{});
   }
 
   void through_norm(Count layer, Count first, Value* gradient) {
@@ -134,8 +145,9 @@ class Backwards {
     const float* scale = packed_.vectors[layer].at(stride);
     const float* units = packed_.vectors[layer].at(3 * stride);
     float* bias_sums = sums_of(layer);
-    for (Count row = 0; row < kPanel; ++row) {
-      const Value *values = saved_.activations(layer + 1, first + row), *normal = saved_.normal(layer, first + row);
+    for (Count row = 0; row < rows_.present(first); ++row) {
+      const Count place = rows_[first + row];
+      const Value *values = saved_.activations(layer + 1, place), *normal = saved_.normal(layer, place);
       float* passed_on = panel_.at(row * stride);
       Vector sum{}, along{};
       for (Count i = 0; i < stride; i += kLanes) {
@@ -148,7 +160,7 @@ class Backwards {
         along += scaled * fitted;
       }
       const float mean = total(sum) / static_cast<float>(width), mean_along = total(along) / static_cast<float>(width);
-      const float inverse = *saved_.inverse_deviation(layer, first + row);
+      const float inverse = *saved_.inverse_deviation(layer, place);
       for (Count i = 0; i < stride; i += kLanes) {
         const Vector centred = load(passed_on + i) - mean - Products::get(normal + i) * mean_along;
         const Vector result = centred * inverse * load(units + i);
@@ -156,6 +168,7 @@ class Backwards {
         Products::put(gradient + row * stride + i, result);
       }
     }
+    fill_up(gradient, rows_.present(first), stride);
   }
 
   // Where gradients of bias, scale and shift are added up, wanted or not.
@@ -164,6 +177,7 @@ class Backwards {
   const Network& net_;
   const Packed<Products>& packed_;
   const Saved<Value>& saved_;
+  const Rows rows_;
   Sums* sums_;
   Buffer<float> unused_;
   Buffer<float> panel_;

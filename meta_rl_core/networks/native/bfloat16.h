@@ -59,6 +59,7 @@ inline void transpose(__m512i* rows) {
 // What factors in bfloat16 have in common, however they are multiplied.
 struct Bfloat16 {
   using Value = std::uint16_t;
+  static constexpr Count kRows = kDepth;  // products take multiples of so many rows
 
   static Vector get(const Value* place) {
     const __m256i packed = _mm256_load_si256(reinterpret_cast<const __m256i*>(place));

@@ -11,7 +11,7 @@ inline void settle(const void* memory) { asm volatile("" : : "r"(memory) : "memo
 
 struct TiledBfloat16 : Bfloat16 {
   // panel (32 x columns, float32) = left (32 x depth, rows one after another) times right (packed).
-  static void multiply(const Value* left, const Value* right, Count depth, Count columns, float* panel) {
+  static void multiply(const Value* left, const Value* right, Count depth, Count columns, Count, float* panel) {
     const Count steps = depth / kDepth;
     const Count stride = columns * static_cast<Count>(sizeof(float));
     settle(left);

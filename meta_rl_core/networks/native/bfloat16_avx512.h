@@ -8,7 +8,7 @@ namespace pitaya {
 
 struct DottedBfloat16 : Bfloat16 {
   // panel (32 x columns, float32) = left (32 x depth, rows one after another) times right (packed).
-  static void multiply(const Value* left, const Value* right, Count depth, Count columns, float* panel) {
+  static void multiply(const Value* left, const Value* right, Count depth, Count columns, Count, float* panel) {
     const Count steps = depth / kDepth;
     for (Count column = 0; column < columns; column += kPanel) {
       for (Count row = 0; row < kPanel; row += 8) {

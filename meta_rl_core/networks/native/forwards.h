@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// From inputs to outputs, 32 rows at a time through all layers, so that what is between them stays in the cache.
+// From inputs to outputs, a panel of rows at a time through all layers, so that what is between them stays in the cache.
 #pragma once
 
 #include <cmath>
@@ -19,16 +19,16 @@ class Forwards {
   Forwards(const Network& net, const Packed<Products>& packed, const Saved<Value>& saved)
       : net_(net), packed_(packed), saved_(saved), panel_(kPanel * net.widest()) {}
 
-  // Rows from `first` to before `last`, both multiples of 32 but for the end.
+  // Rows from `first` to before `last`, both multiples of kPanel but for the end.
   void run(const float* inputs, float* outputs, Count first, Count last) {
     const typename Products::Configuration configuration;
     for (Count row = first; row < last; row += kPanel) {
-      const Count rows = std::min(kPanel, net_.rows - row);
+      const Count rows = std::min(kPanel, net_.rows - row), taken = rounded_up(rows, Products::kRows);
       take(inputs + row * net_.widths[0], rows, saved_.activations(0, row));
       for (Count layer = 0; layer < net_.hidden(); ++layer) {
         Products::multiply(saved_.activations(layer, row), packed_.weights[layer].at(0), padded(net_.widths[layer]),
-                           padded(net_.widths[layer + 1]), panel_.at(0));
-        net_.normalised ? normalise(layer, row) : activate(layer, row);
+                           padded(net_.widths[layer + 1]), taken, panel_.at(0));
+        net_.normalised ? normalise(layer, row, taken) : activate(layer, row, taken);
       }
       for (Count i = 0; i < rows; ++i) put_out(row + i, outputs + (row + i) * net_.outputs());
     }
@@ -44,24 +44,24 @@ class Forwards {
     }
   }
 
-  // Bias and ReLU of 32 rows of sums.
-  void activate(Count layer, Count row) {
+  // Bias and ReLU of the panel's sums.
+  void activate(Count layer, Count row, Count rows) {
     const Count stride = padded(net_.widths[layer + 1]);
     const float *sums = panel_.at(0), *bias = packed_.vectors[layer].at(0);
     Value* values = saved_.activations(layer + 1, row);
-    for (Count first = 0; first < kPanel * stride; first += stride) {
+    for (Count first = 0; first < rows * stride; first += stride) {
       for (Count i = 0; i < stride; i += kLanes) {
         Products::put(values + first + i, relu(load(sums + first + i) + load(bias + i)));
       }
     }
   }
 
-  // Bias, layer normalisation (Ba et al. 2016) and ReLU of 32 rows of sums.
-  void normalise(Count layer, Count first) {
+  // Bias, layer normalisation (Ba et al. 2016) and ReLU of the panel's sums.
+  void normalise(Count layer, Count first, Count rows) {
     const Count width = net_.widths[layer + 1], stride = padded(width);
     const float* bias = packed_.vectors[layer].at(0);
     const float *scale = bias + stride, *shift = scale + stride, *units = shift + stride;
-    for (Count row = 0; row < kPanel; ++row) {
+    for (Count row = 0; row < rows; ++row) {
       float* sums = panel_.at(row * stride);
       Vector sum{}, squares{};
       for (Count i = 0; i < stride; i += kLanes) {

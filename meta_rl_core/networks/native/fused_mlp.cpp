@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // A whole multi-layer perceptron, forwards and backwards, in one call each.
 //
-// Hidden layers multiply in bfloat16 and add up in float32; bias, layer normalisation and ReLU are applied to the sums,
-// before these are rounded. The last layer is float32 throughout.
+// Hidden layers multiply in bfloat16 or, with PITAYA_FLOAT32, in float32, and add up in float32; bias, layer
+// normalisation and ReLU are applied to the sums, before these are rounded. The last layer is float32 throughout.
 
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -12,8 +12,8 @@
 #include "backwards.h"
 #include "forwards.h"
 
-#if defined(PITAYA_PRODUCTS)  // tests multiply in another way
-#include PITAYA_PRODUCTS
+#if defined(PITAYA_FLOAT32)
+#include "float32.h"
 #elif defined(__AMX_BF16__)
 #include "bfloat16_amx.h"
 #elif defined(__AVX512BF16__)
@@ -26,10 +26,11 @@ namespace pitaya {
 
 using Value = Products::Value;
 
-// Splits the rows among threads, in whole panels: `work(part, first, last)`.
+// Splits rows among threads, in whole panels: `work(part, first, last)`.
 template <typename Work>
-void share(const Network& net, Work work) {
-  const Count panels = padded(net.rows) / kPanel, threads = std::clamp<Count>(net.threads, 1, panels);
+void share(Count rows, Count wanted_threads, Work work) {
+  const Count panels = rounded_up(rows, kPanel) / kPanel;
+  const Count threads = std::clamp<Count>(wanted_threads, 1, std::max<Count>(panels, 1));
   const auto border = [&](Count part) { return panels * part / threads * kPanel; };
   std::vector<std::thread> others;
   for (Count part = 1; part < threads; ++part) others.emplace_back(work, part, border(part), border(part + 1));
@@ -39,7 +40,7 @@ void share(const Network& net, Work work) {
 
 void forward(const Network& net, const float* inputs, void* memory, float* outputs) {
   const Packed<Products> packed(net, Way::kThere);
-  share(net, [&](Count part, Count first, Count last) {
+  share(net.rows, net.threads, [&](Count part, Count first, Count last) {
     const Saved<Value> saved(net, memory, part);
     Forwards<Products>(net, packed, saved).run(inputs, outputs, first, last);
   });
@@ -71,15 +72,32 @@ void put_gradients(const Network& net, const std::vector<Sums>& parts, float* co
   }
 }
 
+// The rows that some output's gradient is not zero of: a minimum of two networks passes it to one of them alone.
+std::vector<Count> concerned(const Network& net, const float* output_gradients) {
+  std::vector<Count> rows;
+  for (Count row = 0; row < net.rows; ++row) {
+    const float* first = output_gradients + row * net.outputs();
+    if (std::any_of(first, first + net.outputs(), [](float gradient) { return gradient != 0.0f; })) rows.push_back(row);
+  }
+  return rows;
+}
+
 void backward(const Network& net, void* memory, const float* output_gradients, float* input_gradients,
               float* const* gradients) {
   const Packed<Products> packed(net, Way::kBack);
   const Saved<Value> saved(net, memory, 0);
   std::vector<Sums> parts;
   for (Count part = 0; gradients != nullptr && part < std::max<Count>(net.threads, 1); ++part) parts.emplace_back(net);
-  share(net, [&](Count part, Count first, Count last) {
+  std::vector<Count> chosen;
+  Rows rows{net.rows, nullptr};
+  if (gradients == nullptr) {
+    chosen = concerned(net, output_gradients);
+    rows = {static_cast<Count>(chosen.size()), chosen.data()};
+    std::fill_n(input_gradients, net.rows * net.widths[0], 0.0f);
+  }
+  share(rows.count, net.threads, [&](Count part, Count first, Count last) {
     Sums* sums = parts.empty() ? nullptr : &parts[part];
-    Backwards<Products>(net, packed, saved, sums).run(output_gradients, input_gradients, first, last);
+    Backwards<Products>(net, packed, saved, rows, sums).run(output_gradients, input_gradients, first, last);
   });
   if (gradients != nullptr) put_gradients(net, parts, gradients);
 }

@@ -19,7 +19,6 @@ struct Network {
   Count threads;
   Count kept;  // whether there is a way back
 
-
   Count hidden() const { return layers - 1; }
   Count outputs() const { return widths[layers]; }
   Count per_layer() const { return normalised ? 4 : 2; }
@@ -56,12 +55,12 @@ struct Packed {
   Buffer<float> last_weight{0};
 };
 
-// Where the values between the layers are: those of all rows, for the way back, or of 32 rows for each thread.
+// Where the values between the layers are: those of all rows, for the way back, or of one panel for each thread.
 template <typename Value>
 class Saved {
  public:
   Saved(const Network& net, void* memory, Count part)
-      : net_(net), rows_(net.kept ? padded(net.rows) : kPanel),
+      : net_(net), rows_(net.kept ? rounded_up(net.rows, kPanel) : kPanel),
         values_(reinterpret_cast<Value*>(static_cast<char*>(memory) + (net.kept ? 0 : part * bytes()))) {}
 
   // What goes into layer `layer`, that is out of the one before.

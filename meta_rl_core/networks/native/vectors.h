@@ -22,9 +22,18 @@ constexpr Count kLanes = 4;
 
 typedef float Vector __attribute__((vector_size(kLanes * sizeof(float)), may_alias));
 
-constexpr Count kPanel = 32;  // rows worked on at once; widths are filled up with zeros to a multiple of it
+#if defined(PITAYA_FLOAT32)
+constexpr Count kPanel = 48;   // rows worked on at once
+constexpr Count kBlock = 192;  // rows of which gradients of parameters are added up at once, as many as fit the cache
+constexpr Count kFill = 16;    // widths are filled up with zeros to a multiple of it
+#else                          // tiles are 32 deep
+constexpr Count kPanel = 32;
+constexpr Count kBlock = 128;
+constexpr Count kFill = 32;
+#endif
 
-inline Count padded(Count count) { return (count + kPanel - 1) / kPanel * kPanel; }
+inline Count rounded_up(Count count, Count unit) { return (count + unit - 1) / unit * unit; }
+inline Count padded(Count width) { return rounded_up(width, kFill); }
 
 // `place` is on a cache line, plus a multiple of kLanes.
 inline Vector load(const float* place) { return *reinterpret_cast<const Vector*>(place); }

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import ctypes
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -14,29 +13,23 @@ from torch import Tensor
 from meta_rl_core.networks import fused_mlp, native_library
 from meta_rl_core.networks.mlp import MLP, use_native
 
-ROWS = 203  # no multiple of 32, and more than a block of 128
+ROWS = 203  # no multiple of 32 or 48, and more than a block of 192
 HELPERS = Path(__file__).parents[2] / "helpers"
 pytestmark = pytest.mark.slow
 
 
-def build(folder: Path, *flags: str) -> ctypes.CDLL:
-    """The library with other products than those of this processor."""
-    library = folder / "networks.so"
-    command = [native_library._compiler(), *native_library.FLAGS, *flags, f"-I{native_library.SOURCES}"]
-    subprocess.run([*command, str(native_library.MAIN_SOURCE), "-o", str(library)], check=True)
-    return native_library.load(library)
-
-
 @pytest.fixture(scope="module")
 def in_float32(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
-    return build(tmp_path_factory.mktemp("float32"), f'-DPITAYA_PRODUCTS="{HELPERS}/float32_products.h"')
+    """The library for products in float32; it can be built for any processor."""
+    built = native_library.build(tmp_path_factory.mktemp("float32"), native_library.FLOAT32_FLAG)
+    return native_library.load(built)
 
 
 @pytest.fixture(scope="module")
 def emulated(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
     """The library as it is built where there is AMX, on tiles in plain C++."""
     flags = ("-D__AMX_BF16__", "-include", f"{HELPERS}/emulated_tiles.h")
-    return build(tmp_path_factory.mktemp("tiles"), *flags)
+    return native_library.load(native_library.build(tmp_path_factory.mktemp("tiles"), *flags))
 
 
 @pytest.fixture(params=[False, True], ids=["plain", "normalised"])
@@ -58,15 +51,23 @@ def inputs(rows: int = ROWS) -> Tensor:
 
 
 def run(
-    network: MLP, native: bool, values: Tensor, *, reduced: bool = True, fixed: bool = False
+    network: MLP,
+    native: bool,
+    values: Tensor,
+    *,
+    reduced: bool = False,
+    fixed: bool = False,
+    without: slice | None = None,
 ) -> list[Tensor]:
-    """Outputs and all gradients of a weighted sum of them."""
+    """Outputs and all gradients of a weighted sum of them, in which the rows `without` do not count."""
     use_native(network, native)
     network.zero_grad()
     values.grad = None
     with torch.autocast("cpu", torch.bfloat16, enabled=reduced):
         outputs = network(values, fixed=fixed)
     weights = torch.randn(outputs.shape, generator=torch.Generator().manual_seed(7))
+    if without is not None:
+        weights[without] = 0.0
     (outputs * weights).sum().backward()
     gradients = [values.grad, *(parameter.grad for parameter in network.parameters())]
     return [outputs.detach(), *(gradient.clone() for gradient in gradients if gradient is not None)]
@@ -82,12 +83,12 @@ def error_together(got: list[Tensor], wanted: list[Tensor]) -> float:
 
 
 class TestInFloat32:
-    """With products that round nothing the networks must be PyTorch's, but for the order of sums."""
+    """In float32 the networks must be PyTorch's, but for the order of sums."""
 
     @pytest.fixture(autouse=True)
     def library(self, in_float32: ctypes.CDLL, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(fused_mlp, "native_library", lambda: in_float32)
-        monkeypatch.setattr("meta_rl_core.networks.mlp.can_fuse", lambda: True)
+        monkeypatch.setattr(fused_mlp, "native_library", lambda **_: in_float32)
+        monkeypatch.setattr("meta_rl_core.networks.mlp.can_fuse", lambda **_: True)
 
     @pytest.mark.parametrize(
         ("hidden", "outputs"), [((40, 33), 7), ((64,), 1), ((300, 300, 300), 12), ((16, 17, 5), 4)]
@@ -96,12 +97,12 @@ class TestInFloat32:
         self, hidden: tuple[int, ...], outputs: int, layer_norm: bool
     ) -> None:
         network = make(hidden, outputs, layer_norm=layer_norm)
-        assert error(run(network, True, inputs()), run(network, False, inputs(), reduced=False)) < 2e-5
+        assert error(run(network, True, inputs()), run(network, False, inputs())) < 2e-5
 
-    @pytest.mark.parametrize("rows", [128, 129, 160, 256, 1000])
+    @pytest.mark.parametrize("rows", [128, 129, 160, 192, 193, 256, 1000])
     def test_any_number_of_rows_is_taken(self, rows: int) -> None:
         network = make(layer_norm=True)
-        wanted = run(network, False, inputs(rows), reduced=False)
+        wanted = run(network, False, inputs(rows))
         assert error(run(network, True, inputs(rows)), wanted) < 2e-5
 
     def test_fixed_weights_get_no_gradient_but_inputs_do(self) -> None:
@@ -109,7 +110,25 @@ class TestInFloat32:
         got = run(network, True, values, fixed=True)
         assert all(parameter.grad is None for parameter in network.parameters())
         assert len(got) == 2
-        assert error(got, run(network, False, values, fixed=True, reduced=False)) < 2e-5
+        assert error(got, run(network, False, values, fixed=True)) < 2e-5
+
+    @pytest.mark.parametrize("without", [slice(0, None, 2), slice(60, 201), slice(None, -1), slice(None)])
+    def test_rows_that_do_not_count_are_left_out_of_the_way_back_through_fixed_weights(
+        self, without: slice, layer_norm: bool
+    ) -> None:
+        network, values = make(layer_norm=layer_norm), inputs()
+        got = run(network, True, values, fixed=True, without=without)
+        wanted = run(network, False, values, fixed=True, without=without)
+        assert not got[1][without].any()
+        assert torch.allclose(got[1], wanted[1], rtol=2e-5, atol=1e-6)
+
+    def test_a_gradient_that_is_not_a_number_is_no_row_to_leave_out(self) -> None:
+        network, values = make(), inputs()
+        use_native(network, True)
+        outputs = network(values, fixed=True)
+        outputs.backward(torch.zeros_like(outputs).index_fill_(0, torch.tensor([17]), torch.nan))
+        assert values.grad is not None
+        assert torch.isnan(values.grad).any(dim=1).nonzero().flatten().tolist() == [17]
 
     def test_a_network_among_others_gets_its_share_of_the_gradient(self) -> None:
         first, second, values = make(outputs=9), make(), inputs()
@@ -118,8 +137,7 @@ class TestInFloat32:
             for network in (first, second):
                 use_native(network, native)
                 network.zero_grad()
-            with torch.autocast("cpu", torch.bfloat16, enabled=native):
-                second(first(values).tanh()).square().sum().backward()
+            second(first(values).tanh()).square().sum().backward()
             gradients.append(
                 [parameter.grad for parameter in first.parameters() if parameter.grad is not None]
             )
@@ -128,18 +146,16 @@ class TestInFloat32:
     def test_leading_dimensions_stay(self) -> None:
         network, values = make(), torch.randn(3, 50, 9)
         use_native(network, True)
-        with torch.autocast("cpu", torch.bfloat16):
-            together, apart = network(values), network(values.flatten(0, 1))
+        together, apart = network(values), network(values.flatten(0, 1))
         assert together.shape == (3, 50, 7)
         assert torch.equal(together.flatten(0, 1), apart)
 
     def test_the_same_bits_come_out_whether_or_not_there_is_a_way_back(self) -> None:
         network, values = make(layer_norm=True), inputs()
         use_native(network, True)
-        with torch.autocast("cpu", torch.bfloat16):
-            with torch.no_grad():
-                alone = network(values)
-            assert torch.equal(alone, network(values).detach())
+        with torch.no_grad():
+            alone = network(values)
+        assert torch.equal(alone, network(values).detach())
 
     def test_threads_share_the_rows_and_the_same_number_gives_the_same_bits(self) -> None:
         network, before = make(layer_norm=True), torch.get_num_threads()
@@ -157,22 +173,19 @@ class TestInFloat32:
         network, values = make(layer_norm=layer_norm), inputs().detach()
         values[17, 3] = torch.nan
         use_native(network, True)
-        with torch.autocast("cpu", torch.bfloat16):
-            finite = torch.isfinite(network(values)).all(dim=1)
+        finite = torch.isfinite(network(values)).all(dim=1)
         assert not finite[17]
         assert finite.sum() == ROWS - 1
 
-    def test_few_rows_float32_double_precision_and_other_layers_are_left_to_pytorch(
+    def test_few_rows_double_precision_and_other_layers_are_left_to_pytorch(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr("meta_rl_core.networks.mlp.fused_mlp", None)  # calling it would raise
         network, few = make(), fused_mlp.FEWEST_ROWS - 1
         use_native(network, True)
-        assert network(inputs()).shape == (ROWS, 7)
-        with torch.autocast("cpu", torch.bfloat16):
-            assert network(inputs(few)).shape == (few, 7)
-            with pytest.raises(TypeError):
-                network(inputs())
+        assert network(inputs(few)).shape == (few, 7)
+        with pytest.raises(TypeError):
+            network(inputs())
         assert network.double()(inputs().double()).shape == (ROWS, 7)
         assert fused_mlp.shape_of(torch.nn.Sequential(torch.nn.Linear(9, 7))) is None
         odd = torch.nn.Sequential(torch.nn.Linear(9, 8), torch.nn.Tanh(), torch.nn.Linear(8, 7))
@@ -184,23 +197,30 @@ class TestInBfloat16:
 
     @pytest.fixture(autouse=True)
     def library(self) -> None:
-        if native_library.native_library() is None:
+        if native_library.native_library(bfloat16=True) is None:
             pytest.skip("this processor multiplies no bfloat16")
 
     def test_it_is_no_further_off_than_pytorchs_and_agrees_before_it_is_used(self, layer_norm: bool) -> None:
-        assert fused_mlp.can_fuse()
+        assert fused_mlp.can_fuse(bfloat16=True)
         network = make((300, 300), layer_norm=layer_norm)
-        exact = run(network, False, inputs(), reduced=False)
-        theirs = error_together(run(network, False, inputs()), exact)
-        assert 1e-4 < error_together(run(network, True, inputs()), exact) < 1.5 * theirs
+        exact = run(network, False, inputs())
+        theirs = error_together(run(network, False, inputs(), reduced=True), exact)
+        assert 1e-4 < error_together(run(network, True, inputs(), reduced=True), exact) < 1.5 * theirs
+
+    def test_rows_that_do_not_count_are_left_out_here_too(self, layer_norm: bool) -> None:
+        network, values, odd = make(layer_norm=layer_norm), inputs(), slice(1, None, 2)
+        every = run(network, True, values, reduced=True, fixed=True)[1]
+        some = run(network, True, values, reduced=True, fixed=True, without=odd)[1]
+        assert torch.equal(some[::2], every[::2])
+        assert not some[odd].any()
 
     def test_products_on_tiles_are_those_of_this_processor(
         self, layer_norm: bool, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         emulated: ctypes.CDLL = request.getfixturevalue("emulated")  # not built where this is skipped
         network = make((96, 65), layer_norm=layer_norm)
-        wanted = run(network, True, inputs())
+        wanted = run(network, True, inputs(), reduced=True)
         assert emulated.pitaya_has_tiles()
-        monkeypatch.setattr(fused_mlp, "native_library", lambda: emulated)
+        monkeypatch.setattr(fused_mlp, "native_library", lambda **_: emulated)
         # Only the order of sums may differ, which now and then changes the rounding of one.
-        assert error_together(run(network, True, inputs()), wanted) < 3e-3
+        assert error_together(run(network, True, inputs(), reduced=True), wanted) < 3e-3

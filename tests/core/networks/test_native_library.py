@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,10 +26,12 @@ def fresh() -> Iterator[None]:
         cached.cache_clear()
 
 
-@pytest.fixture
-def buildable(fresh: None) -> None:
-    if native_library.native_library() is None:
-        pytest.skip("this processor multiplies no bfloat16")
+@pytest.fixture(params=[False, True], ids=["float32", "bfloat16"])
+def bfloat16(fresh: None, request: pytest.FixtureRequest) -> bool:
+    """What products this processor has."""
+    if native_library.native_library(bfloat16=request.param) is None:
+        pytest.skip("this processor has no such products")
+    return bool(request.param)
 
 
 def test_it_is_built_once_and_again_when_the_compiler_changes(
@@ -47,6 +50,7 @@ def test_it_is_built_once_and_again_when_the_compiler_changes(
     assert list((tmp_path / "cache").iterdir()) == [first]
     os.utime(compiler, ns=(0, 0))
     assert build(tmp_path / "cache") != first
+    assert build(tmp_path / "cache", "-DANOTHER") != build(tmp_path / "cache")
 
 
 def test_a_machine_without_a_compiler_trains_on_pytorch_and_is_told_once(
@@ -67,12 +71,32 @@ def test_a_machine_without_a_compiler_trains_on_pytorch_and_is_told_once(
     assert len(told) == 1
 
 
-def test_a_processor_without_products_of_bfloat16_is_built_nothing_for(
-    monkeypatch: pytest.MonkeyPatch, fresh: None
+@pytest.mark.parametrize(
+    ("instructions", "bfloat16", "built"),
+    [
+        ("fpu avx2 fma", False, True),
+        ("fpu avx512f", False, True),
+        ("fpu avx2", False, False),
+        ("fpu avx2 fma", True, False),
+        ("fpu avx2 fma avx512f avx512_bf16", True, True),
+    ],
+)
+def test_only_a_processor_with_the_instructions_is_built_for(
+    instructions: str, bfloat16: bool, built: bool, monkeypatch: pytest.MonkeyPatch, fresh: None
 ) -> None:
-    monkeypatch.setattr(native_library, "_instructions", lambda: "fpu avx2 fma")
-    monkeypatch.setattr(native_library, "build", None)  # calling it would raise
-    assert not fused_mlp.can_fuse()
+    calls: list[tuple[str, ...]] = []
+
+    def refuse(_: Path, *flags: str) -> Path:
+        calls.append(flags)
+        raise NativeBuildError("seen")
+
+    monkeypatch.setattr(native_library, "_instructions", lambda: instructions)
+    monkeypatch.setattr(native_library, "build", refuse)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        assert not fused_mlp.can_fuse(bfloat16=bfloat16)
+    wanted = () if bfloat16 else (native_library.FLOAT32_FLAG,)
+    assert calls == [wanted] * built
 
 
 def test_a_compiler_that_is_too_old_for_the_processors_tiles_is_not_made_do_with(
@@ -86,7 +110,7 @@ def test_a_compiler_that_is_too_old_for_the_processors_tiles_is_not_made_do_with
     monkeypatch.setattr(native_library, "build", lambda _: Path("networks.so"))
     monkeypatch.setattr(native_library, "load", lambda _: WithoutTiles())
     with pytest.warns(RuntimeWarning, match="does not know the tiles of AMX, as GCC 11"):
-        assert not fused_mlp.can_fuse()
+        assert not fused_mlp.can_fuse(bfloat16=True)
 
 
 def test_a_compiler_that_refuses_is_quoted_and_leaves_nothing_behind(
@@ -114,14 +138,14 @@ def test_a_file_that_is_no_library_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_library_that_computes_something_else_is_not_used(
-    monkeypatch: pytest.MonkeyPatch, buildable: None
+    monkeypatch: pytest.MonkeyPatch, bfloat16: bool
 ) -> None:
     right = fused_mlp._plain
     monkeypatch.setattr(fused_mlp, "_plain", lambda *arguments: 1.1 * right(*arguments))
     with pytest.warns(RuntimeWarning, match="do not compute what PyTorch does"):
-        assert not fused_mlp.can_fuse()
+        assert not fused_mlp.can_fuse(bfloat16=bfloat16)
 
 
-def test_it_is_found_to_agree_wherever_it_is_first_asked_for(buildable: None) -> None:
+def test_it_is_found_to_agree_wherever_it_is_first_asked_for(bfloat16: bool) -> None:
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
-        assert fused_mlp.can_fuse()
+        assert fused_mlp.can_fuse(bfloat16=bfloat16)
