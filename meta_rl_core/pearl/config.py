@@ -224,6 +224,10 @@ class PearlConfig:
                 "extra_posterior_episodes belong to the paper's context buffers; with relabel=true "
                 "use posterior_episodes"
             )
+        if self.evaluation.replay_posterior and self.relabel:
+            raise InvalidValueError(
+                "evaluation.replay_posterior infers z from a context of the task's own and needs relabel=false"
+            )
         if self.relabelled_tasks and not self.relabel:
             raise InvalidValueError(
                 "relabelled_tasks needs relabel=true: without it transitions keep their task"

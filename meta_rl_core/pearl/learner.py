@@ -234,6 +234,14 @@ class Learner:
             transitions = relabel_goals(self.family, transitions, self.tasks[tasks], share, self.generator)
         return shape_rewards(self.family, transitions, self.tasks[tasks], self.config)
 
+    def replay_contexts(
+        self, tasks: Index, generator: np.random.Generator
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """A fresh context (T, context_size, context_dim) of each of these training tasks, and its episodes' starts."""
+        assert isinstance(self.replay, TaskReplay), "relabelled replays hold no context of a task's own"
+        rows = self.replay.sample_context(tasks, self.config.context_size, generator)
+        return self.encode(rows, tasks), self.episode_starts(rows)
+
     def episode_starts(self, rows: torch.Tensor) -> torch.Tensor | None:
         """Where episodes begin in contexts of replay rows (T, C), the first row included; None if nobody asks."""
         if not self.config.recurrent_encoder:

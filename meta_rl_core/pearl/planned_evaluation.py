@@ -3,42 +3,68 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
+import torch
+from numpy.typing import NDArray
 
 from meta_rl_core.pearl.best_policy import mean_scores
 from meta_rl_core.pearl.evaluation import evaluate
 from meta_rl_core.pearl.plans import EvaluationConfig
 from meta_rl_core.pearl.rollout import Explorer
+from meta_rl_core.tasks import Array
 
-EVALUATION_STREAM = 0x5EED
+EVALUATION_STREAM, REPLAY_STREAM = 0x5EED, 0x2EB1
+Index = NDArray[np.int64]
+Contexts = Callable[[Index, np.random.Generator], tuple[torch.Tensor, torch.Tensor | None]]
+"""Contexts of training tasks (indices) out of the replay, and where episodes begin in them if that matters."""
 
 
-def planned_scores(explorer: Explorer, plan: EvaluationConfig) -> dict[str, float]:
-    """Mean scores on held-out tasks and, where the plan asks for them, on training tasks by the same protocol.
+def planned_scores(
+    explorer: Explorer, plan: EvaluationConfig, contexts: Contexts | None = None
+) -> dict[str, float]:
+    """Mean scores on held-out tasks and, where the plan asks for them, on training tasks.
 
     The same plan draws the same tasks, start states and hypotheses, however far the run is.
     """
     family = explorer.family
     generator = np.random.Generator(np.random.PCG64([plan.seed, EVALUATION_STREAM]))
-    posed = [np.repeat(family.heldout_tasks(plan.tasks, plan.seed), plan.runs, axis=0)]
+    scores = _scores(explorer, plan, family.heldout_tasks(plan.tasks, plan.seed), generator)
     if plan.training_tasks:
         known = family.training_tasks()
         count = min(plan.training_tasks, len(known))
         chosen = np.random.Generator(np.random.PCG64([plan.seed, 0])).permutation(len(known))[:count]
-        posed.append(np.repeat(known[chosen], plan.runs, axis=0))
-    heldout, *training = (
-        mean_scores(
-            evaluate(
-                explorer,
-                tasks,
-                episodes=plan.episodes,
-                exploration_episodes=plan.exploration_episodes,
-                generator=generator,
-                least_steps=plan.episodes * family.spec.horizon if plan.by_steps else 0,
-            )
+        training = _scores(explorer, plan, known[chosen], generator)
+        scores |= {f"return_training_{when}": training[f"return_{when}"] for when in ("first", "adapted")}
+        if plan.replay_posterior and contexts is not None and explorer.agent.config.infers:
+            scores["return_training_replay"] = _replay_return(explorer, plan, chosen, contexts)
+    return scores
+
+
+def _scores(
+    explorer: Explorer, plan: EvaluationConfig, tasks: Array, generator: np.random.Generator
+) -> dict[str, float]:
+    """Mean scores by the paper's protocol."""
+    return mean_scores(
+        evaluate(
+            explorer,
+            np.repeat(tasks, plan.runs, axis=0),
+            episodes=plan.episodes,
+            exploration_episodes=plan.exploration_episodes,
+            generator=generator,
+            least_steps=plan.episodes * explorer.family.spec.horizon if plan.by_steps else 0,
         )
-        for tasks in posed
     )
-    for scores in training:
-        heldout |= {f"return_training_{when}": scores[f"return_{when}"] for when in ("first", "adapted")}
-    return heldout
+
+
+def _replay_return(explorer: Explorer, plan: EvaluationConfig, tasks: Index, contexts: Contexts) -> float:
+    """Mean return of as many episodes per training task, each on a sample of the posterior given a fresh context.
+
+    As in the published code, `evaluate` of its meta-training loop: nothing is explored, the replay is the context.
+    """
+    generator = np.random.Generator(np.random.PCG64([plan.seed, REPLAY_STREAM]))
+    posed = np.repeat(tasks, plan.episodes)
+    z = explorer.infer_from(*contexts(posed, generator), generator)
+    known = explorer.family.training_tasks()[posed]
+    return float(explorer.episode(known, z, generator, deterministic=True).returns().mean())

@@ -58,6 +58,10 @@ class EvaluationConfig:
     """Runs on each task, each from the prior."""
     training_tasks: int = 0
     """Score so many training tasks as well, by the same protocol."""
+    replay_posterior: bool = False
+    """Score those also with z inferred at once from their context in the replay: how well the policy does where the
+    encoder has seen plenty. Needs relabel=false, where each task has a context of its own; controls that infer
+    nothing leave it out."""
 
     def __post_init__(self) -> None:
         """Checks every number.
@@ -71,6 +75,10 @@ class EvaluationConfig:
             raise InvalidValueError(
                 f"evaluation.episodes ({self.episodes}) must exceed exploration_episodes "
                 f"({self.exploration_episodes}), or nothing adapted is ever scored"
+            )
+        if self.replay_posterior and not self.training_tasks:
+            raise InvalidValueError(
+                "evaluation.replay_posterior scores training tasks; set evaluation.training_tasks to how many"
             )
 
 

@@ -17,7 +17,9 @@ _POINT_PAPER: dict[str, Any] = {
     "context_size": 64,
     "updates_per_iteration": 1000,
     "collection": CollectionConfig(10, False, 5, 10, 0, 10),
-    "evaluation": EvaluationConfig(tasks=20, exploration_episodes=1, runs=2, training_tasks=20),
+    "evaluation": EvaluationConfig(
+        tasks=20, exploration_episodes=1, runs=2, training_tasks=20, replay_posterior=True
+    ),
 }
 _SPARSE_POINT_PAPER: dict[str, Any] = {
     "reward_scale": 100.0,
@@ -26,7 +28,9 @@ _SPARSE_POINT_PAPER: dict[str, Any] = {
     "context_size": 1024,
     "updates_per_iteration": 1000,
     "collection": CollectionConfig(10, False, 10, 5, 45, 0),
-    "evaluation": EvaluationConfig(tasks=20, episodes=20, exploration_episodes=5, runs=2, training_tasks=20),
+    "evaluation": EvaluationConfig(
+        tasks=20, episodes=20, exploration_episodes=5, runs=2, training_tasks=20, replay_posterior=True
+    ),
 }
 _FAST: dict[str, Any] = {**FAST, "collection": CollectionConfig(10, False, 5, 2, 3, 0)}
 _DCLAW_FAST: dict[str, Any] = {
@@ -132,7 +136,7 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
 GENERIC: dict[str, dict[str, Any]] = {
     "paper": {
         "collection": CollectionConfig(by_steps=True),
-        "evaluation": EvaluationConfig(by_steps=True, training_tasks=30),
+        "evaluation": EvaluationConfig(by_steps=True, training_tasks=30, replay_posterior=True),
     },
     "fast": _FAST,
 }

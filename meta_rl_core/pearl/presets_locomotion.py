@@ -13,18 +13,18 @@ _PAPER: dict[str, Any] = {
     "updates_per_iteration": 4000,
     "context_size": 256,
     "collection": CollectionConfig(10, False, 5, 2, 0, 3),
-    "evaluation": EvaluationConfig(training_tasks=30),
+    "evaluation": EvaluationConfig(training_tasks=30, replay_posterior=True),
 }
 """What most of them share: 2,000 steps per task at first, then 400 on the prior and 600 beyond the context."""
 # Bodies that can fall: the published code counts steps, so that a fall does not shorten what a task is visited for.
 _FALLING: dict[str, Any] = {
     "collection": CollectionConfig(10, False, 5, 2, 0, 3, by_steps=True),
-    "evaluation": EvaluationConfig(by_steps=True, training_tasks=30),
+    "evaluation": EvaluationConfig(by_steps=True, training_tasks=30, replay_posterior=True),
 }
 _TWO_TASKS: dict[str, Any] = {
     **_PAPER,
     "meta_batch": 4,
-    "evaluation": EvaluationConfig(tasks=2, runs=4, training_tasks=2),
+    "evaluation": EvaluationConfig(tasks=2, runs=4, training_tasks=2, replay_posterior=True),
 }
 _PARAMS: dict[str, Any] = {
     **_PAPER,
@@ -32,7 +32,7 @@ _PARAMS: dict[str, Any] = {
     "meta_batch": 10,
     "context_size": 100,
     "next_observation_in_context": True,
-    "evaluation": EvaluationConfig(tasks=10, runs=2, by_steps=True, training_tasks=10),
+    "evaluation": EvaluationConfig(tasks=10, runs=2, by_steps=True, training_tasks=10, replay_posterior=True),
 }
 PAPER: dict[str, dict[str, Any]] = {
     "cheetah-vel": {**_PAPER, "updates_per_iteration": 2000, "context_size": 100},
@@ -44,7 +44,9 @@ PAPER: dict[str, dict[str, Any]] = {
     "ant-dir": {
         **_TWO_TASKS,
         **_FALLING,
-        "evaluation": EvaluationConfig(tasks=2, runs=4, by_steps=True, training_tasks=2),
+        "evaluation": EvaluationConfig(
+            tasks=2, runs=4, by_steps=True, training_tasks=2, replay_posterior=True
+        ),
     },
     "ant-goal": {**_PAPER, "meta_batch": 10, "kl_weight": 1.0},
     "humanoid-dir": {**_PAPER, **_FALLING},

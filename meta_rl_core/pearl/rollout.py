@@ -167,6 +167,20 @@ class Explorer:
         centre, std = np.stack(means), np.sqrt(np.stack(variances))
         return centre if sampling == "mean" else centre + std * generator.standard_normal(centre.shape)
 
+    @torch.no_grad()
+    def infer_from(
+        self, context: torch.Tensor, starts: torch.Tensor | None, generator: np.random.Generator
+    ) -> Array:
+        """A sample of the posterior of each task given a context in the form of training batches, (N, latent).
+
+        Args:
+            context: Encoder inputs, shape (N, n, context_dim).
+            starts: Where episodes begin in it, shape (N, n), for a recurrent encoder.
+            generator: Draws the samples.
+        """
+        centre, std = _centre_and_std(*self.agent.posterior(context, starts))
+        return centre + std * generator.standard_normal(centre.shape)
+
     def _encoded(self, episodes: Episodes) -> torch.Tensor:
         """Encoder inputs of every transition, shape (N, H, context_dim)."""
         seen = episodes.context_reward(self.family.spec.context_reward)

@@ -236,7 +236,7 @@ class Trainer:
 
     def _evaluate(self, losses: dict[str, float]) -> str:
         learner = self.learner
-        scores = planned_scores(self._evaluator, self.config.evaluation)
+        scores = planned_scores(self._evaluator, self.config.evaluation, self.learner.replay_contexts)
         self._log.add(
             {
                 "iteration": self.progress["iteration"],

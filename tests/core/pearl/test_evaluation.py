@@ -170,6 +170,41 @@ def test_a_plan_asks_for_runs_on_each_task_and_for_scores_of_training_tasks() ->
     assert not any("training" in name for name in plain)
 
 
+def test_training_tasks_are_scored_on_what_the_replay_says_of_each() -> None:
+    explorer = make_explorer()
+    asked: list[Array] = []
+    contexts = torch.randn(12, 7, 3, generator=torch.Generator().manual_seed(3))
+
+    def draw(tasks, generator):  # type: ignore[no-untyped-def]
+        asked.append(tasks)
+        return contexts, None
+
+    posed: list[tuple[Array, Array]] = []
+    episode = explorer.episode
+
+    def spy(tasks, z, *arguments, **options):  # type: ignore[no-untyped-def]
+        posed.append((tasks[:, 0], z))
+        return episode(tasks, z, *arguments, **options)
+
+    explorer.episode = spy  # type: ignore[method-assign]
+    plan = EvaluationConfig(tasks=1, episodes=2, exploration_episodes=1, training_tasks=99, replay_posterior=True)
+    scores = planned_scores(explorer, plan, draw)
+    # Each of the six training tasks twice, and of each what was drawn for it, at once: no episode explores.
+    tasks, z = posed[-1]
+    np.testing.assert_array_equal(tasks, explorer.family.training_tasks()[asked[0], 0])
+    np.testing.assert_array_equal(np.sort(asked[0]), np.repeat(np.arange(6), 2))
+    with torch.no_grad():
+        mean, variance = explorer.agent.posterior(contexts)
+    away = (z - mean.numpy()) / variance.sqrt().numpy()
+    assert np.abs(away).max() < 4.0
+    assert away.std() == pytest.approx(1.0, abs=0.3)
+    assert len(posed) == 2 + 2 + 1
+    assert scores["return_training_replay"] < 0.0
+    again = planned_scores(make_explorer(), plan, draw)
+    assert again == scores, "what the replay is asked for must not change the other scores, nor draw anything new"
+    assert "return_training_replay" not in planned_scores(make_explorer(), plan)
+
+
 def test_evaluation_is_deterministic_given_its_generator() -> None:
     runs = [
         evaluate(

@@ -120,6 +120,7 @@ def test_each_family_of_the_paper_is_evaluated_as_published(family: str) -> None
     plan, row = make_config(family, "paper").evaluation, PUBLISHED[family]
     assert (plan.every_iterations, plan.tasks, plan.exploration_episodes) == (1, row.evaluated, row.explored)
     assert (plan.runs, plan.training_tasks, plan.by_steps) == (row.runs, row.evaluated, row.falls)
+    assert plan.replay_posterior
     assert row.horizon * plan.episodes == row.evaluated_steps
     assert load_family(family).spec.context_reward == (
         "sparse" if family == "sparse-point-robot" else "dense"
