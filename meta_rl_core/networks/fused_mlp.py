@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from meta_rl_core.networks.native_library import native_library
+from meta_rl_core.networks.native_library import native_library, openmp_parallel
 
 FEWEST_ROWS = 128
 """Below, packing the weights takes longer than it is worth."""
@@ -50,6 +50,7 @@ class _Network(ctypes.Structure):
         ("epsilon", ctypes.c_float),
         ("threads", ctypes.c_int64),
         ("kept", ctypes.c_int64),
+        ("parallel", _Pointer),
     )
 
 
@@ -68,6 +69,7 @@ class _Call:
             shape.epsilon,
             torch.get_num_threads(),
             kept,
+            openmp_parallel(),
         )
         self.reference = ctypes.byref(self.network)
 

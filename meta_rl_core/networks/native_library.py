@@ -22,10 +22,11 @@ from pathlib import Path
 
 SOURCES = Path(__file__).parent / "native"
 MAIN_SOURCE = SOURCES / "fused_mlp.cpp"
-FLAGS = ("-O3", "-std=c++17", "-shared", "-fPIC", "-pthread", "-march=native")
+FLAGS = ("-O3", "-std=c++17", "-shared", "-fPIC", "-march=native")
 BUILD_TIMEOUT_S = 300.0
 FLOAT32_FLAG = "-DPITAYA_FLOAT32"
 _PROCESSORS = Path("/proc/cpuinfo")
+_MAPPED_FILES = Path("/proc/self/maps")
 
 
 class NativeBuildError(Exception):
@@ -101,6 +102,23 @@ def load(path: Path) -> ctypes.CDLL:
     if refused:
         raise NativeBuildError("Linux lets this process use no tiles of AMX")
     return library
+
+
+@lru_cache
+def openmp_parallel() -> int | None:
+    """Address of GOMP_parallel in the OpenMP that PyTorch has loaded, GNU's or LLVM's; None if there is none."""
+    try:
+        mapped = _MAPPED_FILES.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return None
+    paths = {line.split(maxsplit=5)[5] for line in mapped if "/" in line}
+    for path in sorted(paths):
+        if Path(path).name.startswith(("libgomp", "libomp", "libiomp5")):
+            try:
+                return ctypes.cast(ctypes.CDLL(path).GOMP_parallel, ctypes.c_void_p).value
+            except (OSError, AttributeError):
+                continue
+    return None
 
 
 def _compiler() -> str:

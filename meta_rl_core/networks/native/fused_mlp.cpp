@@ -7,7 +7,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include <thread>
+#include <atomic>
 
 #include "backwards.h"
 #include "forwards.h"
@@ -26,21 +26,43 @@ namespace pitaya {
 
 using Value = Products::Value;
 
-// Splits rows among threads, in whole panels: `work(part, first, last)`.
+// Splits rows into as many parts as there are threads, in whole panels: `work(part, first, last)`. However many threads
+// come, the parts are the same, and so is what they add up.
 template <typename Work>
-void share(Count rows, Count wanted_threads, Work work) {
-  const Count panels = rounded_up(rows, kPanel) / kPanel;
-  const Count threads = std::clamp<Count>(wanted_threads, 1, std::max<Count>(panels, 1));
-  const auto border = [&](Count part) { return panels * part / threads * kPanel; };
-  std::vector<std::thread> others;
-  for (Count part = 1; part < threads; ++part) others.emplace_back(work, part, border(part), border(part + 1));
-  work(Count{0}, Count{0}, border(1));
-  for (std::thread& other : others) other.join();
+class Shared {
+ public:
+  Shared(Count rows, const Network& net, Work& work)
+      : panels_(rounded_up(rows, kPanel) / kPanel),
+        parts_(std::clamp<Count>(net.threads, 1, std::max<Count>(panels_, 1))), work_(work) {
+    if (parts_ == 1 || net.parallel == nullptr) {
+      take_parts(this);
+    } else {
+      net.parallel(take_parts, this, static_cast<unsigned>(parts_), 0);
+    }
+  }
+
+ private:
+  static void take_parts(void* shared) {
+    Shared& self = *static_cast<Shared*>(shared);
+    for (Count part = self.next_++; part < self.parts_; part = self.next_++) {
+      self.work_(part, self.border(part), self.border(part + 1));
+    }
+  }
+  Count border(Count part) const { return panels_ * part / parts_ * kPanel; }
+
+  const Count panels_, parts_;
+  Work& work_;
+  std::atomic<Count> next_{0};
+};
+
+template <typename Work>
+void share(Count rows, const Network& net, Work work) {
+  Shared<Work>(rows, net, work);
 }
 
 void forward(const Network& net, const float* inputs, void* memory, float* outputs) {
   const Packed<Products> packed(net, Way::kThere);
-  share(net.rows, net.threads, [&](Count part, Count first, Count last) {
+  share(net.rows, net, [&](Count part, Count first, Count last) {
     const Saved<Value> saved(net, memory, part);
     Forwards<Products>(net, packed, saved).run(inputs, outputs, first, last);
   });
@@ -95,7 +117,7 @@ void backward(const Network& net, void* memory, const float* output_gradients, f
     rows = {static_cast<Count>(chosen.size()), chosen.data()};
     std::fill_n(input_gradients, net.rows * net.widths[0], 0.0f);
   }
-  share(rows.count, net.threads, [&](Count part, Count first, Count last) {
+  share(rows.count, net, [&](Count part, Count first, Count last) {
     Sums* sums = parts.empty() ? nullptr : &parts[part];
     Backwards<Products>(net, packed, saved, rows, sums).run(output_gradients, input_gradients, first, last);
   });

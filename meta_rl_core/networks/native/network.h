@@ -8,6 +8,10 @@
 
 namespace pitaya {
 
+// GOMP_parallel of the OpenMP that PyTorch runs on: its threads are there already, and a second set of them would fight
+// over the processors with the first.
+using Parallel = void (*)(void (*function)(void*), void* data, unsigned threads, unsigned flags);
+
 // The parameters of each layer are weight, bias and, if hidden layers are normalised, scale and shift.
 struct Network {
   Count rows;
@@ -17,7 +21,8 @@ struct Network {
   Count normalised;
   float epsilon;
   Count threads;
-  Count kept;  // whether there is a way back
+  Count kept;         // whether there is a way back
+  Parallel parallel;  // null: one thread does everything
 
   Count hidden() const { return layers - 1; }
   Count outputs() const { return widths[layers]; }
