@@ -58,7 +58,7 @@ class _Call:
     """A network of the library, and the memory that it points to for as long as a call takes."""
 
     def __init__(self, shape: Shape, parameters: Sequence[Tensor], rows: int, *, kept: bool) -> None:
-        self._widths = (ctypes.c_int64 * len(shape.widths))(*shape.widths)
+        self._widths = _widths(shape)
         self._parameters = _pointers(parameters)
         self.network = _Network(
             rows,
@@ -155,6 +155,12 @@ def _forward(
         _Pointer(outputs.data_ptr()),
     )
     return outputs, saved
+
+
+@lru_cache
+def _widths(shape: Shape) -> ctypes.Array[ctypes.c_int64]:
+    """They are read and never written to."""
+    return (ctypes.c_int64 * len(shape.widths))(*shape.widths)
 
 
 def _pointers(tensors: Sequence[Tensor]) -> ctypes.Array[ctypes.c_void_p]:

@@ -66,7 +66,8 @@ class MLP(nn.Module):
         *hidden_layers, last = self.layers
         hidden = inputs if self.input_scale is None else self.input_scale(inputs)
         if self.shape is not None and self._runs_natively(hidden):
-            parameters = [value.detach() if fixed else value for value in self.layers.parameters()]
+            learnt = [layer for layer in self.layers if isinstance(layer, nn.Linear | nn.LayerNorm)]
+            parameters = [value for layer in learnt for value in _parameters(layer, fixed=fixed)]
             reduced = torch.is_autocast_enabled(inputs.device.type)
             return fused_mlp(hidden, self.shape, parameters, bfloat16=reduced)
         filled = self._fills_up(inputs)

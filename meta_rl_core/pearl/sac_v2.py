@@ -82,6 +82,14 @@ class SacV2Update(nn.Module):
         self.critic_optimiser = torch.optim.Adam(shared, lr=config.learning_rate, fused=True)
         self.actor_optimiser = torch.optim.Adam(agent.actor.parameters(), lr=config.learning_rate, fused=True)
         self.temperature_optimiser = torch.optim.Adam([self.log_temperature], lr=config.learning_rate)
+        self.weights = {
+            "kl_per_task": config.kl_weight,
+            "aggregate_kl": config.aggregate_weight,
+            "early_kl": config.early_context_weight,
+            "inference_kl": config.inference_weight,
+            "reward_loss": config.reward_prediction_weight,
+            "transition_loss": config.transition_prediction_weight,
+        }
         self.updates = 0
         use_native(self, config.native_networks)
 
@@ -117,13 +125,10 @@ class SacV2Update(nn.Module):
         """One gradient step for given noise; neither draws nor decides, so that it may run as a CUDA graph."""
         latent_noise, action_noise, next_noise = noise
         losses, z = self.critic_losses(batch, latent_noise, next_noise)
-        loss = losses["critic_loss"] + self.config.kl_weight * losses["kl_per_task"]
-        loss = loss + self.config.aggregate_weight * losses["aggregate_kl"]
-        loss = loss + self.config.early_context_weight * losses["early_kl"]
-        loss = loss + self.config.inference_weight * losses["inference_kl"]
-        loss = loss + self.config.reward_prediction_weight * losses["reward_loss"]
-        if "transition_loss" in losses:
-            loss = loss + self.config.transition_prediction_weight * losses["transition_loss"]
+        loss = losses["critic_loss"]
+        for name, weight in self.weights.items():
+            if weight:  # else nobody asks for its gradient
+                loss = loss + weight * losses[name]
         self.critic_optimiser.zero_grad(set_to_none=True)
         loss.backward()
         self.critic_optimiser.step()

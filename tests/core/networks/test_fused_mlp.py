@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -157,17 +158,39 @@ class TestInFloat32:
             alone = network(values)
         assert torch.equal(alone, network(values).detach())
 
-    def test_threads_share_the_rows_and_the_same_number_gives_the_same_bits(self) -> None:
-        network, before = make(layer_norm=True), torch.get_num_threads()
-        results = []
-        try:
-            for threads in (1, 3, 3):
-                torch.set_num_threads(threads)
-                results.append(run(network, True, inputs()))
-        finally:
-            torch.set_num_threads(before)
+    @pytest.fixture
+    def threads(self) -> Iterator[Callable[[int], None]]:
+        before = torch.get_num_threads()
+        yield torch.set_num_threads
+        torch.set_num_threads(before)
+
+    def test_pytorchs_threads_share_the_rows_and_the_same_number_gives_the_same_bits(
+        self, threads: Callable[[int], None]
+    ) -> None:
+        network, results = make(layer_norm=True), []
+        assert native_library.openmp_parallel() is not None
+        for count in (1, 3, 3):
+            threads(count)
+            results.append(run(network, True, inputs()))
         assert error(results[1], results[0]) < 1e-5
         assert all(torch.equal(a, b) for a, b in zip(results[1], results[2], strict=True))
+
+    def test_no_thread_is_made_but_pytorchs(self, threads: Callable[[int], None]) -> None:
+        network, tasks = make(), Path("/proc/self/task")
+        threads(3)
+        torch.ones(10**7).mul_(2.0)  # PyTorch's own threads come with its first large operation
+        before = {thread.name for thread in tasks.iterdir()}
+        run(network, True, inputs())
+        assert {thread.name for thread in tasks.iterdir()} <= before
+
+    def test_without_their_threads_one_gives_the_same_bits(
+        self, threads: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        network = make(layer_norm=True)
+        threads(3)
+        shared = run(network, True, inputs())
+        monkeypatch.setattr(fused_mlp, "openmp_parallel", lambda: None)
+        assert all(torch.equal(a, b) for a, b in zip(run(network, True, inputs()), shared, strict=True))
 
     def test_what_is_not_finite_comes_out_as_such(self, layer_norm: bool) -> None:
         network, values = make(layer_norm=layer_norm), inputs().detach()

@@ -113,6 +113,24 @@ def test_a_compiler_that_is_too_old_for_the_processors_tiles_is_not_made_do_with
         assert not fused_mlp.can_fuse(bfloat16=True)
 
 
+def test_only_an_openmp_that_is_loaded_lends_its_threads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find = native_library.openmp_parallel.__wrapped__
+    mapped = tmp_path / "maps"
+    monkeypatch.setattr(native_library, "_MAPPED_FILES", mapped)
+    assert find() is None  # no such file, as on other systems
+    mapped.write_text(
+        "7f00-7f01 r--p 00000000 fe:00 1    /usr/lib/libm.so.6\n7f02-7f03 rw-p 00000000 00:00 0\n"
+    )
+    assert find() is None
+    mapped.write_text(f"7f00-7f01 r--p 00000000 fe:00 1    {tmp_path}/libgomp.so.1\n")
+    assert find() is None  # gone since
+    own = next(line for line in Path("/proc/self/maps").read_text().splitlines() if "libgomp" in line)
+    mapped.write_text(f"7f00-7f01 r--p 00000000 fe:00 1    /usr/lib/libm.so.6\n{own}\n")
+    assert find() == native_library.openmp_parallel()
+
+
 def test_a_compiler_that_refuses_is_quoted_and_leaves_nothing_behind(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

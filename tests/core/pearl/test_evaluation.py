@@ -187,7 +187,9 @@ def test_training_tasks_are_scored_on_what_the_replay_says_of_each() -> None:
         return episode(tasks, z, *arguments, **options)
 
     explorer.episode = spy  # type: ignore[method-assign]
-    plan = EvaluationConfig(tasks=1, episodes=2, exploration_episodes=1, training_tasks=99, replay_posterior=True)
+    plan = EvaluationConfig(
+        tasks=1, episodes=2, exploration_episodes=1, training_tasks=99, replay_posterior=True
+    )
     scores = planned_scores(explorer, plan, draw)
     # Each of the six training tasks twice, and of each what was drawn for it, at once: no episode explores.
     tasks, z = posed[-1]
@@ -201,7 +203,9 @@ def test_training_tasks_are_scored_on_what_the_replay_says_of_each() -> None:
     assert len(posed) == 2 + 2 + 1
     assert scores["return_training_replay"] < 0.0
     again = planned_scores(make_explorer(), plan, draw)
-    assert again == scores, "what the replay is asked for must not change the other scores, nor draw anything new"
+    assert again == scores, (
+        "what the replay is asked for must not change the other scores, nor draw anything new"
+    )
     assert "return_training_replay" not in planned_scores(make_explorer(), plan)
 
 
