@@ -19,11 +19,11 @@ HELPERS = Path(__file__).parents[2] / "helpers"
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope="module")
-def in_float32(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
-    """The library for products in float32; it can be built for any processor."""
-    built = native_library.build(tmp_path_factory.mktemp("float32"), native_library.FLOAT32_FLAG)
-    return native_library.load(built)
+@pytest.fixture(scope="module", params=[(), ("-D__AVX512F__",)], ids=["own_vectors", "vectors_of_16"])
+def in_float32(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> ctypes.CDLL:
+    """The library for products in float32; for any processor it can be built as where there is AVX-512."""
+    flags = (native_library.FLOAT32_FLAG, *request.param)
+    return native_library.load(native_library.build(tmp_path_factory.mktemp("float32"), *flags))
 
 
 @pytest.fixture(scope="module")
