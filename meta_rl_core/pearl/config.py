@@ -57,7 +57,9 @@ class PearlConfig:
     samples tries real hypotheses."""
     learning_rate: float = 3e-4
     learning_rate_decay: float = 1.0
-    """Share of the learning rate left at the end; it falls linearly over the second half of the run."""
+    """Share of the learning rate left at the end."""
+    learning_rate_decay_from: float = 0.5
+    """Share of the run after which it begins to fall, linearly."""
     averaging_rate: float = 1.0
     """Polyak rate per update of the averaged agent that is evaluated and exported; 1 takes the newest weights."""
     actor_hidden: tuple[int, ...] = (300, 300, 300)
@@ -170,6 +172,10 @@ class PearlConfig:
         if self.recurrent_encoder and not self.encoder_hidden:
             raise InvalidValueError(
                 "a recurrent encoder needs at least one width in encoder_hidden, got none"
+            )
+        if not 0.0 <= self.learning_rate_decay_from < 1.0:
+            raise InvalidValueError(
+                f"learning_rate_decay_from must lie in [0, 1), got {self.learning_rate_decay_from}"
             )
         if self.environment_steps is not None and self.environment_steps < 1:
             raise InvalidValueError(f"environment_steps must be at least 1, got {self.environment_steps}")

@@ -184,9 +184,9 @@ class Learner:
         return self.updates / (config.iterations * config.updates_per_iteration)
 
     def _set_learning_rate(self) -> None:
-        config = self.config
-        done = self.share_done()
-        share = 1.0 - (1.0 - config.learning_rate_decay) * max(0.0, 2.0 * done - 1.0)
+        config, start = self.config, self.config.learning_rate_decay_from
+        fallen = max(0.0, self.share_done() - start) / (1.0 - start)
+        share = 1.0 - (1.0 - config.learning_rate_decay) * fallen
         set_learning_rate(self.update.optimisers(), config.learning_rate * share)
 
     def make_batch(self) -> Batch:

@@ -94,6 +94,9 @@ _FAST_PARAMS: dict[str, Any] = {
     "inference_weight": 0.0,
     "reward_prediction_weight": 0.0,
     "transition_prediction_weight": 1.0,
+    # While it falls hardly anything is learnt any more: half of a run of 1 M steps is too much to give away.
+    "learning_rate_decay_from": 0.8,
+    "iterations": 220,
     "collection": CollectionConfig(2, False, 5, 2, 0, 3),
     "evaluation": EvaluationConfig(every_iterations=10, tasks=20, episodes=3, exploration_episodes=2),
 }

@@ -151,9 +151,21 @@ def test_a_bounded_number_of_environment_steps_ends_the_run_and_scales_the_learn
     assert (trainer.learner.env_steps, trainer.learner.share_done()) == (90, 1.0)
     rates = {group["lr"] for o in trainer.learner.update.optimisers().values() for group in o.param_groups}
     assert list(rates) == [pytest.approx(0.1 * 3e-4)]
-    # Half way, at 50 of 100 steps, the rate has not begun to fall; at 75 it is half way to a tenth.
-    for steps, share in ((50, 1.0), (75, 0.55)):
-        learner = small_learner(environment_steps=100, learning_rate_decay=0.1)
-        learner.env_steps = steps
-        learner._set_learning_rate()
-        assert learner.update.optimisers()["actor"].param_groups[0]["lr"] == pytest.approx(share * 3e-4)
+
+
+@pytest.mark.parametrize(
+    ("start", "steps", "share"),
+    # From half of 100 steps on it falls to a tenth, at 75 it is half way; or not before 80, and at 90 it is.
+    [(0.5, 50, 1.0), (0.5, 75, 0.55), (0.5, 100, 0.1), (0.8, 80, 1.0), (0.8, 90, 0.55), (0.8, 100, 0.1)],
+)
+def test_the_learning_rate_falls_from_where_it_is_told_to(start: float, steps: int, share: float) -> None:
+    settings = {"learning_rate_decay": 0.1, "learning_rate_decay_from": start}
+    learner = small_learner(environment_steps=100, **settings)
+    learner.env_steps = steps
+    learner._set_learning_rate()
+    assert learner.update.optimisers()["actor"].param_groups[0]["lr"] == pytest.approx(share * 3e-4)
+
+
+def test_a_learning_rate_that_would_never_fall_is_refused() -> None:
+    with pytest.raises(InvalidValueError, match=r"learning_rate_decay_from must lie in \[0, 1\), got 1.0"):
+        PearlConfig("line", learning_rate_decay_from=1.0)
