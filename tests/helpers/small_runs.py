@@ -5,9 +5,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
+
+from meta_rl_core.pearl.agent import Agent
 from meta_rl_core.pearl.config import PearlConfig
 from meta_rl_core.pearl.learner import Learner
 from meta_rl_core.pearl.plans import CollectionConfig, EvaluationConfig
+from meta_rl_core.pearl.rollout import Explorer
 from meta_rl_core.tasks import TaskFamily
 from tests.helpers.toy_family import LineFamily
 
@@ -39,3 +43,10 @@ def small_config(family: str = "line", **settings: Any) -> PearlConfig:
 def small_learner(family: TaskFamily | None = None, device: str = "cpu", **settings: Any) -> Learner:
     """A learner on the line."""
     return Learner(family or LineFamily(), small_config(**settings), device)
+
+
+def small_explorer(**settings: Any) -> Explorer:
+    """Fresh networks that act on the line."""
+    family = LineFamily()
+    config = PearlConfig("line", actor_hidden=(8,), encoder_hidden=(8,), **settings)
+    return Explorer(family, Agent(family.spec, config, torch.Generator().manual_seed(0)))

@@ -11,27 +11,17 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from meta_rl_core.pearl.agent import Agent
-from meta_rl_core.pearl.config import PearlConfig
 from meta_rl_core.pearl.evaluation import evaluate
-from meta_rl_core.pearl.planned_evaluation import planned_scores
-from meta_rl_core.pearl.plans import EvaluationConfig
 from meta_rl_core.pearl.rollout import Explorer
 from meta_rl_core.pearl.trainer import Trainer
 from meta_rl_core.tasks import Array, WorldsStep
-from tests.helpers.small_runs import small_config
+from tests.helpers.small_runs import small_config, small_explorer
 from tests.helpers.told_networks import contexts_read, hypotheses_acted_on, say_always
 from tests.helpers.toy_family import LineFamily, LineWorlds
 
 
-def make_explorer(**settings: object) -> Explorer:
-    family = LineFamily()
-    config = PearlConfig("line", actor_hidden=(8,), encoder_hidden=(8,), **settings)  # type: ignore[arg-type]
-    return Explorer(family, Agent(family.spec, config, torch.Generator().manual_seed(0)))
-
-
 def test_returns_and_final_errors_are_those_of_a_policy_that_stands_still() -> None:
-    explorer = make_explorer()
+    explorer = small_explorer()
     with torch.no_grad():
         explorer.agent.actor.network.layers[-1].weight.zero_()
         explorer.agent.actor.network.layers[-1].bias.zero_()
@@ -45,7 +35,7 @@ def test_returns_and_final_errors_are_those_of_a_policy_that_stands_still() -> N
 
 
 def test_exploration_acts_on_the_prior_and_later_episodes_on_all_transitions_so_far() -> None:
-    explorer = make_explorer()
+    explorer = small_explorer()
     seen: list[int] = []
     infer = explorer.infer
 
@@ -79,7 +69,7 @@ class ShortWorlds(LineWorlds):
 
 def meet_short_worlds(least_steps: int) -> tuple[Array, int, list[list[int]]]:
     """Returns of three tasks whose episodes last two, four and five steps; the steps in all, and in each context."""
-    explorer = make_explorer()
+    explorer = small_explorer()
     explorer.family.make_worlds = lambda count, threads=1: ShortWorlds(count)  # type: ignore[method-assign]
     read: list[list[int]] = []
     infer = explorer.infer
@@ -131,7 +121,7 @@ def test_a_task_that_had_fewer_episodes_is_scored_by_its_own_last_one() -> None:
             return WorldsStep(result.observation, result.signals, self.steps >= np.array([1, 3]))
 
     family.make_worlds = lambda count, threads=1: Worlds(count)  # type: ignore[method-assign]
-    explorer = Explorer(family, make_explorer().agent)
+    explorer = Explorer(family, small_explorer().agent)
     result = evaluate(
         explorer,
         np.zeros((2, 1)),
@@ -146,73 +136,10 @@ def test_a_task_that_had_fewer_episodes_is_scored_by_its_own_last_one() -> None:
     assert result.steps == 4 * 1 + 2 * 3
 
 
-def test_a_plan_asks_for_runs_on_each_task_and_for_scores_of_training_tasks() -> None:
-    explorer = make_explorer()
-    with torch.no_grad():
-        explorer.agent.actor.network.layers[-1].weight.zero_()
-        explorer.agent.actor.network.layers[-1].bias.zero_()
-    posed: list[Array] = []
-    episode = explorer.episode
-
-    def spy(tasks, *arguments, **options):  # type: ignore[no-untyped-def]
-        posed.append(tasks[:, 0])
-        return episode(tasks, *arguments, **options)
-
-    explorer.episode = spy  # type: ignore[method-assign]
-    scores = planned_scores(explorer, EvaluationConfig(tasks=2, runs=3, training_tasks=99))
-    heldout = explorer.family.heldout_tasks(2, 7)[:, 0]
-    np.testing.assert_array_equal(posed[0], np.repeat(heldout, 3))
-    # The six training tasks, -1 to 1 in steps of 0.4, each three times: mean distance 0.6 for five steps.
-    np.testing.assert_array_equal(np.sort(posed[3]), np.repeat(explorer.family.training_tasks()[:, 0], 3))
-    assert scores["return_training_adapted"] == pytest.approx(-3.0)
-    assert scores["return_adapted"] == pytest.approx(-5.0 * np.abs(heldout).mean())
-    plain = planned_scores(make_explorer(), EvaluationConfig(tasks=2))
-    assert not any("training" in name for name in plain)
-
-
-def test_training_tasks_are_scored_on_what_the_replay_says_of_each() -> None:
-    explorer = make_explorer()
-    asked: list[Array] = []
-    contexts = torch.randn(12, 7, 3, generator=torch.Generator().manual_seed(3))
-
-    def draw(tasks, generator):  # type: ignore[no-untyped-def]
-        asked.append(tasks)
-        return contexts, None
-
-    posed: list[tuple[Array, Array]] = []
-    episode = explorer.episode
-
-    def spy(tasks, z, *arguments, **options):  # type: ignore[no-untyped-def]
-        posed.append((tasks[:, 0], z))
-        return episode(tasks, z, *arguments, **options)
-
-    explorer.episode = spy  # type: ignore[method-assign]
-    plan = EvaluationConfig(
-        tasks=1, episodes=2, exploration_episodes=1, training_tasks=99, replay_posterior=True
-    )
-    scores = planned_scores(explorer, plan, draw)
-    # Each of the six training tasks twice, and of each what was drawn for it, at once: no episode explores.
-    tasks, z = posed[-1]
-    np.testing.assert_array_equal(tasks, explorer.family.training_tasks()[asked[0], 0])
-    np.testing.assert_array_equal(np.sort(asked[0]), np.repeat(np.arange(6), 2))
-    with torch.no_grad():
-        mean, variance = explorer.agent.posterior(contexts)
-    away = (z - mean.numpy()) / variance.sqrt().numpy()
-    assert np.abs(away).max() < 4.0
-    assert away.std() == pytest.approx(1.0, abs=0.3)
-    assert len(posed) == 2 + 2 + 1
-    assert scores["return_training_replay"] < 0.0
-    again = planned_scores(make_explorer(), plan, draw)
-    assert again == scores, (
-        "what the replay is asked for must not change the other scores, nor draw anything new"
-    )
-    assert "return_training_replay" not in planned_scores(make_explorer(), plan)
-
-
 def test_evaluation_is_deterministic_given_its_generator() -> None:
     runs = [
         evaluate(
-            make_explorer(),
+            small_explorer(),
             np.ones((3, 1)),
             episodes=3,
             exploration_episodes=1,
@@ -224,7 +151,7 @@ def test_evaluation_is_deterministic_given_its_generator() -> None:
 
 
 def test_the_mean_of_a_posterior_does_not_depend_on_the_draw() -> None:
-    explorer = make_explorer()
+    explorer = small_explorer()
     z = np.zeros((1, 5))
     lived = explorer.episode(np.ones((1, 1)), z, np.random.default_rng(0), deterministic=False)
     means = [explorer.infer([lived], "mean", np.random.default_rng(seed)) for seed in range(2)]
@@ -241,7 +168,7 @@ def test_the_mean_of_a_posterior_does_not_depend_on_the_draw() -> None:
 
 
 def test_the_posterior_reads_each_transition_lived_so_far_once_however_small_training_contexts_are() -> None:
-    explorer = make_explorer(context_size=4)
+    explorer = small_explorer(context_size=4)
     lived: list[torch.Tensor] = []
     episode = explorer.episode
 
@@ -262,7 +189,7 @@ def test_the_posterior_reads_each_transition_lived_so_far_once_however_small_tra
 
 
 def test_adapted_episodes_act_on_a_sample_of_the_posterior_and_exploring_ones_of_the_prior() -> None:
-    explorer = make_explorer(context_size=4)
+    explorer = small_explorer(context_size=4)
     say_always(explorer.agent, 1.0, 1.0)
     acted = hypotheses_acted_on(explorer)
     evaluate(
