@@ -7,7 +7,6 @@ import csv
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
@@ -31,7 +30,28 @@ _CONTROLS = {
     "recurrent": ("adapted", "recurrent context, no meta loss", "tab:orange"),
     "blind": ("adapted", "blind (one policy for all tasks)", "tab:red"),
 }
+_LINES = ("-", "--", ":", "-.")
+"""Of the presets, in the order in which runs of them are named."""
 _X_AXES = (("env_steps", "environment steps"), ("wall_s", "wall clock [min]"))
+
+
+class Kind(NamedTuple):
+    """What a run stands for; runs of one kind are seeds of each other. A CSV file alone tells no family or preset."""
+
+    family: str = ""
+    preset: str = ""
+    control: str = "none"
+    """`none` is meta-learning."""
+
+
+class Curve(NamedTuple):
+    """Runs that are drawn as one line with its band."""
+
+    runs: Sequence[dict[str, Array]]
+    column: str
+    label: str
+    colour: str
+    line: str
 
 
 class Band(NamedTuple):
@@ -63,13 +83,17 @@ class Band(NamedTuple):
 def plot(runs: tuple[Path, ...], out: Path, reward: str, title: str | None) -> None:
     """Draw returns and success of training runs; several runs give their mean, lowest and highest.
 
-    Runs of `pitaya train --control ...` become a curve of their own for each control.
+    Runs of `pitaya train --control ...` become a curve of their own for each control, and so do those of each preset.
     """
-    kinds: dict[str, list[dict[str, Array]]] = {}
+    kinds: dict[Kind, list[dict[str, Array]]] = {}
     for run in runs:
-        kinds.setdefault(read_control(run), []).append(read_progress(run, reward))
-    histories = kinds.pop("none", [])
-    draw(histories, reward, out, title or ", ".join(run.name for run in runs), kinds)
+        kinds.setdefault(read_kind(run), []).append(read_progress(run, reward))
+    families = sorted({kind.family for kind in kinds} - {""})
+    if len(families) > 1:
+        raise InvalidValueError(
+            f"runs of {' and '.join(families)} share no scale; draw each family on its own"
+        )
+    draw(arrange(kinds), reward, out, title or ", ".join(run.name for run in runs))
     click.echo(f"picture: {out}")
 
 
@@ -105,25 +129,37 @@ def read_progress(run: Path, reward: str = "dense") -> dict[str, Array]:
     return {name: values[order] for name, values in columns.items()}
 
 
-def read_control(run: Path) -> str:
-    """What a run stands for: `none` (meta-learning) or a control; a CSV file alone is taken for meta-learning.
+def read_kind(run: Path) -> Kind:
+    """What a run stands for; a CSV file alone is taken for meta-learning.
 
     Raises:
         InvalidValueError: If its config.yaml is there and cannot be read, or names a control that is not known.
     """
     path = (run if run.is_dir() else run.parent) / "config.yaml"
     if not path.exists():
-        return "none"
+        return Kind()
     try:
         settings = yaml.safe_load(path.read_text(encoding="utf-8"))
-        control = str(settings.get("control", "none"))
-    except (OSError, UnicodeDecodeError, AttributeError, yaml.YAMLError) as error:
+        kind = Kind(**{name: str(settings[name]) for name in Kind._fields if name in settings})
+    except (OSError, UnicodeDecodeError, TypeError, yaml.YAMLError) as error:
         raise InvalidValueError(f"{path} cannot be read: {error}") from error
-    if control not in ("none", *_CONTROLS):
+    if kind.control not in ("none", *_CONTROLS):
         raise InvalidValueError(
-            f"{path} names the control {control!r}; known are none, {', '.join(_CONTROLS)}"
+            f"{path} names the control {kind.control!r}; known are none, {', '.join(_CONTROLS)}"
         )
-    return control
+    return kind
+
+
+def arrange(kinds: Mapping[Kind, Sequence[dict[str, Array]]]) -> list[Curve]:
+    """Curves of all runs: colours tell episodes and controls, lines and labels the presets where there are several."""
+    presets = list(dict.fromkeys(kind.preset for kind in kinds))
+    curves = []
+    for kind, runs in kinds.items():
+        line = _LINES[presets.index(kind.preset) % len(_LINES)]
+        for column, label, colour in _CURVES if kind.control == "none" else (_CONTROLS[kind.control],):
+            named = f"{label}, {kind.preset or 'preset unknown'}" if len(presets) > 1 else label
+            curves.append(Curve(runs, column, named, colour, line))
+    return curves
 
 
 def combine(curves: Sequence[tuple[Array, Array]]) -> Band:
@@ -142,21 +178,14 @@ def combine(curves: Sequence[tuple[Array, Array]]) -> Band:
     return Band(grid, values.mean(axis=0), values.min(axis=0), values.max(axis=0))
 
 
-def draw(
-    histories: Sequence[dict[str, Array]],
-    reward: str,
-    out: Path,
-    title: str,
-    controls: Mapping[str, Sequence[dict[str, Array]]] = MappingProxyType({}),
-) -> None:
+def draw(curves: Sequence[Curve], reward: str, out: Path, title: str) -> None:
     """Writes the picture: returns above success, against environment steps and wall clock.
 
     Args:
-        histories: Runs of meta-learning, seeds of one setting.
+        curves: What to draw.
         reward: Which return, `dense` or `sparse`.
         out: Picture to write.
         title: Stands above it.
-        controls: Runs that meta-learning is held against, by control.
 
     Raises:
         InvalidValueError: If the file cannot be written.
@@ -168,10 +197,8 @@ def draw(
     axes = figure.subplots(2, 2, sharex="col", sharey="row")
     for row, (quantity, y_label) in enumerate((_RETURNS[reward], _SUCCESS)):
         for column, (x_name, x_label) in enumerate(_X_AXES):
-            curves = [(histories, *curve) for curve in _CURVES]
-            curves += [(runs, *_CONTROLS[control]) for control, runs in controls.items()]
-            for runs, *curve in curves:
-                _draw_curve(axes[row][column], runs, quantity, x_name, curve)
+            for curve in curves:
+                _draw_curve(axes[row][column], curve, quantity, x_name)
             axes[row][0].set_ylabel(y_label)
             axes[1][column].set_xlabel(x_label)
     axes[1][0].set_ylim(-0.02, 1.02)
@@ -185,16 +212,12 @@ def draw(
         raise InvalidValueError(f"the picture could not be written to {out}: {error}") from error
 
 
-def _draw_curve(
-    axis: Axes | Any, runs: Sequence[dict[str, Array]], quantity: str, x_name: str, curve: Sequence[str]
-) -> None:
-    column, label, colour = curve
+def _draw_curve(axis: Axes | Any, curve: Curve, quantity: str, x_name: str) -> None:
     scale = 1.0 / 60.0 if x_name == "wall_s" else 1.0
-    if runs:
-        band = combine([_finite(run[x_name] * scale, run[f"{quantity}_{column}"]) for run in runs])
-        axis.plot(band.x, band.mean, color=colour, label=label, linewidth=1.5)
-        if len(runs) > 1:
-            axis.fill_between(band.x, band.low, band.high, color=colour, alpha=0.2, linewidth=0.0)
+    band = combine([_finite(run[x_name] * scale, run[f"{quantity}_{curve.column}"]) for run in curve.runs])
+    axis.plot(band.x, band.mean, curve.line, color=curve.colour, label=curve.label, linewidth=1.5)
+    if len(curve.runs) > 1:
+        axis.fill_between(band.x, band.low, band.high, color=curve.colour, alpha=0.2, linewidth=0.0)
     axis.grid(visible=True, alpha=0.3)
     axis.spines[["top", "right"]].set_visible(False)
 

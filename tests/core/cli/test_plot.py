@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from meta_rl_core.cli.main import main
-from meta_rl_core.cli.plot import combine, read_control, read_progress
+from meta_rl_core.cli.plot import Kind, arrange, combine, read_kind, read_progress
 
 HEADER = (
     "env_steps,wall_s,return_first,return_adapted,sparse_first,sparse_adapted,success_first,success_adapted"
@@ -89,7 +90,7 @@ def test_runs_of_a_control_become_a_curve_of_their_own(tmp_path: Path, name: str
     pytest.importorskip("matplotlib")
     learner, control = (make_run(tmp_path / run, 3) for run in ("learner", name))
     (control / "config.yaml").write_text(f"family: line\ncontrol: {name}\n")
-    assert (read_control(learner), read_control(control)) == ("none", name)
+    assert (read_kind(learner), read_kind(control)) == (Kind(), Kind("line", "", name))
     picture = tmp_path / "curves.svg"
     for runs, learnt, controlled in (
         ((learner,), True, False),
@@ -104,3 +105,30 @@ def test_runs_of_a_control_become_a_curve_of_their_own(tmp_path: Path, name: str
         result = call(control, "--out", picture)
         assert result.exit_code == 2
         assert said in result.stderr
+
+
+def test_runs_of_another_preset_are_no_seeds_of_the_same(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    runs = [make_run(tmp_path / f"run{index}", 3, offset=5.0 * index) for index in range(3)]
+    for run, preset in zip(runs, ("fast", "paper", "fast"), strict=True):
+        (run / "config.yaml").write_text(f"family: line\npreset: {preset}\ncontrol: none\n")
+    picture = tmp_path / "curves.svg"
+    assert call(*runs, "--out", picture).exit_code == 0
+    assert {"adapted episode, fast", "adapted episode, paper"} <= set(
+        re.findall(r"<!-- (.*?) -->", picture.read_text())
+    )
+    kinds = {
+        kind: [read_progress(run) for run in runs if read_kind(run) == kind] for kind in map(read_kind, runs)
+    }
+    curves = {curve.label: curve for curve in arrange(kinds)}
+    assert [len(curves[f"adapted episode, {preset}"].runs) for preset in ("fast", "paper")] == [2, 1]
+    assert curves["adapted episode, fast"].line != curves["adapted episode, paper"].line
+
+
+def test_runs_of_several_families_are_refused(tmp_path: Path) -> None:
+    runs = [make_run(tmp_path / family, 2) for family in ("line", "circle")]
+    for run in runs:
+        (run / "config.yaml").write_text(f"family: {run.name}\npreset: fast\n")
+    result = call(*runs, "--out", tmp_path / "curves.png")
+    assert (result.exit_code, (tmp_path / "curves.png").exists()) == (2, False)
+    assert "runs of circle and line share no scale; draw each family on its own" in result.stderr
