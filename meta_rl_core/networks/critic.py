@@ -8,7 +8,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from meta_rl_core.networks.batch_norm_mlp import BatchNormMLP
 from meta_rl_core.networks.mlp import MLP
+from meta_rl_core.networks.residual_mlp import ResidualMLP
+
+ValueNetwork = MLP | ResidualMLP | BatchNormMLP
 
 
 class TwinCritic(nn.Module):
@@ -24,14 +28,25 @@ class TwinCritic(nn.Module):
         generator: torch.Generator,
         layer_norm: bool = False,
         scaled: bool = False,
+        kind: str = "plain",
     ) -> None:
-        """Builds both networks from one generator, so they start different; `scaled` observations are normalised."""
+        """Builds both networks from one generator, so they start different; `scaled` observations are normalised.
+
+        `kind` is one of the configuration's `critic_kind`.
+        """
         super().__init__()
         inputs, places = observation_dim + action_dim + latent_dim, (0,) if scaled else ()
-        self.first, self.second = (
-            MLP(inputs, hidden, 1, layer_norm=layer_norm, generator=generator, observations_at=places)
-            for _ in range(2)
-        )
+
+        def build() -> ValueNetwork:
+            if kind == "simba":
+                return ResidualMLP(
+                    inputs, hidden[0], len(hidden), 1, generator=generator, observations_at=places
+                )
+            if kind == "batch_norm":
+                return BatchNormMLP(inputs, hidden, 1, generator=generator, observations_at=places)
+            return MLP(inputs, hidden, 1, layer_norm=layer_norm, generator=generator, observations_at=places)
+
+        self.first, self.second = build(), build()
 
     def forward(
         self, observation: Tensor, action: Tensor, z: Tensor, *, fixed: bool = False

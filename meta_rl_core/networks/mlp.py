@@ -48,12 +48,12 @@ class MLP(nn.Module):
         layers: list[nn.Module] = []
         width = inputs
         for size in hidden:
-            layers.append(_linear(width, size, 1.0 / math.sqrt(size), 0.1, generator))
+            layers.append(linear(width, size, 1.0 / math.sqrt(size), 0.1, generator))
             if layer_norm:
                 layers.append(nn.LayerNorm(size))
             layers.append(nn.ReLU())
             width = size
-        layers.append(_linear(width, outputs, last_layer_scale, None, generator))
+        layers.append(linear(width, outputs, last_layer_scale, None, generator))
         self.layers = nn.Sequential(*layers)
         self.shape = shape_of(self.layers)
         self.native = False
@@ -73,14 +73,13 @@ class MLP(nn.Module):
         filled = self._fills_up(inputs)
         for layer in hidden_layers:
             if isinstance(layer, nn.Linear):
-                hidden = _apply_linear(layer, hidden, fixed=fixed, filled=filled)
+                hidden = apply_linear(layer, hidden, fixed=fixed, filled=filled)
             elif isinstance(layer, nn.LayerNorm):
-                weight, bias = _parameters(layer, fixed=fixed)
-                hidden = functional.layer_norm(hidden, layer.normalized_shape, weight, bias, layer.eps)
+                hidden = apply_norm(layer, hidden, fixed=fixed)
             else:
                 hidden = hidden.relu()
         with torch.autocast(hidden.device.type, enabled=False):
-            return _apply_linear(last, hidden.to(inputs.dtype), fixed=fixed, filled=False)
+            return apply_linear(last, hidden.to(inputs.dtype), fixed=fixed)
 
     def _runs_natively(self, inputs: Tensor) -> bool:
         fits = inputs.device.type == "cpu" and inputs.dtype == torch.float32
@@ -118,7 +117,14 @@ def _parameters(layer: nn.Linear | nn.LayerNorm, *, fixed: bool) -> tuple[Tensor
     return (layer.weight.detach(), layer.bias.detach()) if fixed else (layer.weight, layer.bias)
 
 
-def _apply_linear(layer: nn.Module, inputs: Tensor, *, fixed: bool, filled: bool) -> Tensor:
+def apply_norm(layer: nn.Module, inputs: Tensor, *, fixed: bool) -> Tensor:
+    """One layer normalisation; with `fixed` its weights count as constants."""
+    assert isinstance(layer, nn.LayerNorm)
+    weight, bias = _parameters(layer, fixed=fixed)
+    return functional.layer_norm(inputs, layer.normalized_shape, weight, bias, layer.eps)
+
+
+def apply_linear(layer: nn.Module, inputs: Tensor, *, fixed: bool, filled: bool = False) -> Tensor:
     """One linear layer; if `filled`, with zeros for inputs that a filled layer before it added, and for its own.
 
     An added unit has no weights and no bias, so that it stays 0 and adds nothing further on.
@@ -134,9 +140,10 @@ def _apply_linear(layer: nn.Module, inputs: Tensor, *, fixed: bool, filled: bool
     return functional.linear(inputs, weight, bias)
 
 
-def _linear(
+def linear(
     inputs: int, outputs: int, weight_scale: float, bias: float | None, generator: torch.Generator
 ) -> nn.Linear:
+    """A layer with weights uniform within +-`weight_scale`, and biases as well unless `bias` says what they are."""
     layer = nn.Linear(inputs, outputs)
     with torch.no_grad():
         layer.weight.uniform_(-weight_scale, weight_scale, generator=generator)

@@ -8,21 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from meta_rl_core.errors import InvalidValueError
+from meta_rl_core.pearl.config_checks import check_combinations, check_ranges
 from meta_rl_core.pearl.plans import CollectionConfig, EvaluationConfig
-
-RECURRENT_CONTROL: dict[str, Any] = {
-    "recurrent_encoder": True,
-    "deterministic_latent": True,
-    "prior_in_product": False,
-    "privileged_share": 0.0,
-    "reward_prediction_weight": 0.0,
-    "transition_prediction_weight": 0.0,
-    "distillation_updates": 0,
-}
-"""What the control `recurrent` is made of, whatever the preset."""
-FIXED_CONTROL: dict[str, Any] = {"privileged_share": 0.0, "inference_weight": 0.0, "distillation_updates": 0}
-"""What the controls `oracle` and `blind` have in common: nothing is inferred, so nobody is taught to infer."""
-CONTROLS = ("none", "oracle", "recurrent", "blind")
 
 
 @dataclass(frozen=True)
@@ -80,6 +67,9 @@ class PearlConfig:
     prior_in_product: bool = False
     layer_norm: bool = False
     """Layer-normalised critics and encoder."""
+    critic_kind: Literal["plain", "simba", "batch_norm"] = "plain"
+    """plain: a multi-layer perceptron. simba: residual blocks (Lee et al. 2025), as many as `critic_hidden` has widths,
+    all alike. batch_norm: batch-renormalised layers and no target network (CrossQ, Bhatt et al. 2024); sac_v2."""
     normalise_observations: bool = False
     """All networks see observations less their mean and over their standard deviation, of all that was collected so
     far (sac_v2, not for a recurrent encoder); a bundle's weights take observations as they are."""
@@ -139,125 +129,13 @@ class PearlConfig:
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
 
     def __post_init__(self) -> None:
-        """Checks every number.
+        """Checks every number and what goes together.
 
         Raises:
             InvalidValueError: Naming the field, what was got and what is allowed.
         """
-        for name in (
-            "iterations",
-            "updates_per_iteration",
-            "latent_dim",
-            "meta_batch",
-            "batch_size",
-            "context_size",
-            "policy_delay",
-            "replay_capacity",
-            "context_window_visits",
-            "hypotheses_per_episode",
-            "recurrent_window",
-        ):
-            if getattr(self, name) < 1:
-                raise InvalidValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        if self.seed < 0:
-            raise InvalidValueError(f"seed must not be negative, got {self.seed}")
-        for name in ("actor_hidden", "critic_hidden", "encoder_hidden"):
-            if any(width < 1 for width in getattr(self, name)):
-                raise InvalidValueError(
-                    f"widths in {name} must be at least 1, got {list(getattr(self, name))}"
-                )
-        for name in ("reward_scale", "context_reward_scale"):
-            if not getattr(self, name) > 0.0:
-                raise InvalidValueError(f"{name} must be positive, got {getattr(self, name)}")
-        if self.recurrent_encoder and not self.encoder_hidden:
-            raise InvalidValueError(
-                "a recurrent encoder needs at least one width in encoder_hidden, got none"
-            )
-        if not 0.0 <= self.learning_rate_decay_from < 1.0:
-            raise InvalidValueError(
-                f"learning_rate_decay_from must lie in [0, 1), got {self.learning_rate_decay_from}"
-            )
-        if self.environment_steps is not None and self.environment_steps < 1:
-            raise InvalidValueError(f"environment_steps must be at least 1, got {self.environment_steps}")
-        for name, low, high in (
-            ("discount", 0.0, 1.0),
-            ("target_rate", 0.0, 1.0),
-            ("learning_rate", 0.0, 1.0),
-            ("learning_rate_decay", 0.0, 1.0),
-            ("averaging_rate", 0.0, 1.0),
-            ("distillation_learning_rate", 0.0, 1.0),
-            ("initial_temperature", 0.0, 1e3),
-        ):
-            if not low < getattr(self, name) <= high:
-                raise InvalidValueError(f"{name} must lie in ({low}, {high}], got {getattr(self, name)}")
-        if self.distillation_updates and not self.privileged_share:
-            raise InvalidValueError(
-                "distillation needs a teacher that is told the task; set privileged_share, or distillation_updates=0"
-            )
-        if not 0.0 <= self.privileged_share <= 1.0:
-            raise InvalidValueError(f"privileged_share must lie in [0, 1], got {self.privileged_share}")
-        for name in (
-            "kl_weight",
-            "aggregate_weight",
-            "early_context_weight",
-            "inference_weight",
-            "relabelled_tasks",
-            "distillation_updates",
-            "distillation_kl_weight",
-            "reward_prediction_weight",
-            "transition_prediction_weight",
-            "goal_relabel_share",
-            "potential_weight",
-        ):
-            if not getattr(self, name) >= 0.0:
-                raise InvalidValueError(f"{name} must not be negative, got {getattr(self, name)}")
-        if self.control not in CONTROLS:
-            raise InvalidValueError(f"control must be one of {', '.join(CONTROLS)}, got {self.control!r}")
-        if not self.infers and self.privileged_share:
-            raise InvalidValueError(f"the control {self.control!r} infers nothing; set privileged_share=0")
-        plain = self.method == "sac_v1" or self.control == "recurrent"
-        if self.deterministic_latent and (not plain or self.prior_in_product):
-            raise InvalidValueError(
-                "deterministic_latent is an option of the published update; use --preset paper (method sac_v1, "
-                "prior_in_product false)"
-            )
-        if self.control == "recurrent":
-            self._check_recurrent_control()
-        if self.method not in ("sac_v1", "sac_v2"):
-            raise InvalidValueError(f"method must be sac_v1 or sac_v2, got {self.method!r}")
-        if self.relabel and self.collection.extra_posterior_episodes:
-            raise InvalidValueError(
-                "extra_posterior_episodes belong to the paper's context buffers; with relabel=true "
-                "use posterior_episodes"
-            )
-        if self.evaluation.replay_posterior and self.relabel:
-            raise InvalidValueError(
-                "evaluation.replay_posterior infers z from a context of the task's own and needs relabel=false"
-            )
-        if self.relabelled_tasks and not self.relabel:
-            raise InvalidValueError(
-                "relabelled_tasks needs relabel=true: without it transitions keep their task"
-            )
-        if self.relabel and self.goal_relabel_share:
-            raise InvalidValueError(
-                "goal_relabel_share belongs to relabel=false; relabelling changes whole tasks"
-            )
-        if self.normalise_observations and (self.method != "sac_v2" or self.recurrent_encoder):
-            raise InvalidValueError("normalise_observations needs method sac_v2 and no recurrent encoder")
-        if not self.bellman_gradient_to_encoder and self.reward_prediction_weight == 0.0:
-            raise InvalidValueError(
-                "without the Bellman gradient the encoder learns nothing; set reward_prediction_weight"
-            )
-
-    def _check_recurrent_control(self) -> None:
-        """The control learns from the Bellman loss alone; anything else would make it another meta-learner."""
-        wanted = {**RECURRENT_CONTROL, "bellman_gradient_to_encoder": True}
-        wrong = [f"{name} {getattr(self, name)!r}" for name in wanted if getattr(self, name) != wanted[name]]
-        if wrong:
-            needed = ", ".join(f"{name}={value}" for name, value in wanted.items())
-            raise InvalidValueError(
-                f"the control 'recurrent' has no meta loss and needs {needed}; got {', '.join(wrong)}"
-            )
+        check_ranges(self)
+        check_combinations(self)
 
     @property
     def infers(self) -> bool:

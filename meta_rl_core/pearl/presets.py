@@ -7,7 +7,8 @@ from typing import Any
 
 from meta_rl_core.errors import UnknownNameError
 from meta_rl_core.pearl import presets_locomotion
-from meta_rl_core.pearl.config import FIXED_CONTROL, RECURRENT_CONTROL, PearlConfig
+from meta_rl_core.pearl.config import PearlConfig
+from meta_rl_core.pearl.config_checks import FIXED_CONTROL, RECURRENT_CONTROL
 from meta_rl_core.pearl.plans import CollectionConfig, EvaluationConfig
 from meta_rl_core.pearl.presets_common import FAST
 from meta_rl_core.tasks import FamilySpec

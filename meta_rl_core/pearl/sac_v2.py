@@ -49,8 +49,11 @@ class SacV2Update(nn.Module):
             layer_norm=config.layer_norm,
             generator=generator,
             scaled=config.normalise_observations,
+            kind=config.critic_kind,
         )
-        self.target_critic = copy.deepcopy(self.critic).requires_grad_(False)
+        self.target_critic: TwinCritic | None = None
+        if config.critic_kind != "batch_norm":
+            self.target_critic = copy.deepcopy(self.critic).requires_grad_(False)
         seen = spec.observation_dim + spec.action_dim
         self.reward_head = MLP(
             seen + spec.observation_dim + config.latent_dim,
@@ -134,7 +137,8 @@ class SacV2Update(nn.Module):
         self.critic_optimiser.step()
         if with_actor:
             losses.update(self._actor_step(batch.observation, z.detach(), action_noise))
-        polyak_update(self.target_critic, self.critic, self.config.target_rate)
+        if self.target_critic is not None:
+            polyak_update(self.target_critic, self.critic, self.config.target_rate)
         return {name: value.detach() for name, value in losses.items()}
 
     def critic_losses(
@@ -196,12 +200,26 @@ class SacV2Update(nn.Module):
     def _critic_loss(self, batch: Batch, z: Tensor, noise: Tensor) -> Tensor:
         with torch.no_grad():
             following = self.agent.actor.sample(batch.next_observation, z, noise)
-            bootstrap = self.target_critic.smaller(batch.next_observation, following.action, z)
+        first, second, bootstrap = self._values(batch, z, following.action)
+        with torch.no_grad():
             bootstrap = bootstrap - self.log_temperature.exp() * following.log_prob
             target = self.config.reward_scale * batch.reward
             target = target + (1.0 - batch.terminal) * self.config.discount * bootstrap
-        first, second = self.critic(batch.observation, batch.action, z)
         return functional.mse_loss(first, target) + functional.mse_loss(second, target)
+
+    def _values(self, batch: Batch, z: Tensor, following: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Both values of what was done, and the smaller one of what follows, each (T, B).
+
+        Without target critics both go through the critics together, normalised by the same statistics.
+        """
+        if self.target_critic is not None:
+            first, second = self.critic(batch.observation, batch.action, z)
+            with torch.no_grad():
+                return first, second, self.target_critic.smaller(batch.next_observation, following, z)
+        pairs = ((batch.observation, batch.next_observation), (batch.action, following), (z, z.detach()))
+        values = self.critic(*(torch.cat(pair, dim=-2) for pair in pairs))
+        (first, next_first), (second, next_second) = (value.chunk(2, dim=-1) for value in values)
+        return first, second, torch.minimum(next_first, next_second).detach()
 
     def _inference_loss(self, mean: Tensor, variance: Tensor, inferred: Gaussian) -> Tensor:
         """How badly the posterior covers what the embedding knows of the task."""

@@ -36,6 +36,8 @@ KINDS: dict[str, dict[str, object]] = {
     "reduced": {**FAST, "reduced_precision": True},
     "recurrent": {**FAST, "recurrent_encoder": True},
     "oracle": control_settings("oracle", LineFamily().spec),
+    "simba": {**FAST, "critic_kind": "simba"},
+    "batch_norm": {**FAST, "critic_kind": "batch_norm"},
 }
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 
