@@ -25,6 +25,9 @@ _GRID_POINTS = 200
 _RETURNS = {"dense": ("return", "return per episode"), "sparse": ("sparse", "sparse return per episode")}
 _SUCCESS = ("success", "share of tasks solved")
 _CURVES = (("first", "first episode (prior)", "tab:gray"), ("adapted", "adapted episode", "tab:purple"))
+_TOLD = ("told", "same run, told the task", "tab:cyan")
+_TOLD_COLUMN = "return_told"
+"""Drawn where a run has it; of success and of the sparse return there is none."""
 _CONTROLS = {
     "oracle": ("adapted", "oracle (told the task)", "tab:green"),
     "recurrent": ("adapted", "recurrent context, no meta loss", "tab:orange"),
@@ -100,6 +103,8 @@ def plot(runs: tuple[Path, ...], out: Path, reward: str, title: str | None) -> N
 def read_progress(run: Path, reward: str = "dense") -> dict[str, Array]:
     """Columns of a run's progress.csv, each of shape (rows,), in order of environment steps.
 
+    What a run earns when told the task comes with them where it was kept.
+
     Args:
         run: The run folder, or the CSV file itself.
         reward: Which return is wanted, `dense` or `sparse`.
@@ -121,6 +126,8 @@ def read_progress(run: Path, reward: str = "dense") -> dict[str, Array]:
     missing = [name for name in wanted if not rows or name not in rows[0]]
     if missing:
         raise InvalidValueError(f"{path} has {len(rows)} rows and lacks the columns {', '.join(missing)}")
+    if reward == "dense" and _TOLD_COLUMN in rows[0]:
+        wanted.append(_TOLD_COLUMN)
     try:
         columns = {name: np.array([float(row[name]) for row in rows]) for name in wanted}
     except (TypeError, ValueError) as error:
@@ -156,7 +163,10 @@ def arrange(kinds: Mapping[Kind, Sequence[dict[str, Array]]]) -> list[Curve]:
     curves = []
     for kind, runs in kinds.items():
         line = _LINES[presets.index(kind.preset) % len(_LINES)]
-        for column, label, colour in _CURVES if kind.control == "none" else (_CONTROLS[kind.control],):
+        drawn = _CURVES if kind.control == "none" else (_CONTROLS[kind.control],)
+        if all(_TOLD_COLUMN in run for run in runs):
+            drawn = (*drawn, _TOLD)
+        for column, label, colour in drawn:
             named = f"{label}, {kind.preset or 'preset unknown'}" if len(presets) > 1 else label
             curves.append(Curve(runs, column, named, colour, line))
     return curves
@@ -198,7 +208,8 @@ def draw(curves: Sequence[Curve], reward: str, out: Path, title: str) -> None:
     for row, (quantity, y_label) in enumerate((_RETURNS[reward], _SUCCESS)):
         for column, (x_name, x_label) in enumerate(_X_AXES):
             for curve in curves:
-                _draw_curve(axes[row][column], curve, quantity, x_name)
+                if all(f"{quantity}_{curve.column}" in run for run in curve.runs):
+                    _draw_curve(axes[row][column], curve, quantity, x_name)
             axes[row][0].set_ylabel(y_label)
             axes[1][column].set_xlabel(x_label)
     axes[1][0].set_ylim(-0.02, 1.02)

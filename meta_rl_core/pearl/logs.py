@@ -62,10 +62,11 @@ class RunLog:
                 self._tensorboard.add_scalar(name, float(value), int(row["env_steps"]))
 
     def _write(self, row: dict[str, Any]) -> None:
-        fresh = not self._csv.exists()
+        """Below the columns that the file has: a run begun before some came to be goes on without them."""
+        columns = _header(self._csv)
         with self._csv.open("a", newline="") as file:
-            writer = csv.DictWriter(file, fieldnames=list(row))
-            if fresh:
+            writer = csv.DictWriter(file, fieldnames=columns or list(row), extrasaction="ignore")
+            if not columns:
                 writer.writeheader()
             writer.writerow(
                 {name: f"{value:.6g}" if isinstance(value, float) else value for name, value in row.items()}
@@ -75,6 +76,14 @@ class RunLog:
         """Flushes TensorBoard."""
         if self._tensorboard is not None:
             self._tensorboard.close()
+
+
+def _header(file: Path) -> list[str]:
+    """Columns of a CSV file; none if there is no such file."""
+    if not file.exists():
+        return []
+    with file.open(newline="") as stream:
+        return next(csv.reader(stream), [])
 
 
 def _drop_later_rows(file: Path, updates: int, count: int | None) -> list[dict[str, str]]:

@@ -15,7 +15,7 @@ from meta_rl_core.pearl.plans import EvaluationConfig
 from meta_rl_core.pearl.rollout import Explorer
 from meta_rl_core.tasks import Array
 
-EVALUATION_STREAM, REPLAY_STREAM = 0x5EED, 0x2EB1
+EVALUATION_STREAM, REPLAY_STREAM, TOLD_STREAM = 0x5EED, 0x2EB1, 0x701D
 Index = NDArray[np.int64]
 Contexts = Callable[[Index, np.random.Generator], tuple[torch.Tensor, torch.Tensor | None]]
 """Contexts of training tasks (indices) out of the replay, and where episodes begin in them if that matters."""
@@ -26,11 +26,16 @@ def planned_scores(
 ) -> dict[str, float]:
     """Mean scores on held-out tasks and, where the plan asks for them, on training tasks.
 
-    The same plan draws the same tasks, start states and hypotheses, however far the run is.
+    The same plan draws the same tasks, start states and hypotheses, however far the run is. Where an embedding knows
+    what z is for a task, `return_told` is what held-out tasks earn on that: how well the actor does, whatever the
+    encoder infers.
     """
     family = explorer.family
     generator = np.random.Generator(np.random.PCG64([plan.seed, EVALUATION_STREAM]))
-    scores = _scores(explorer, plan, family.heldout_tasks(plan.tasks, plan.seed), generator)
+    heldout = family.heldout_tasks(plan.tasks, plan.seed)
+    scores = _scores(explorer, plan, heldout, generator)
+    if explorer.agent.embedding is not None:
+        scores["return_told"] = _told_return(explorer, plan, heldout)
     if plan.training_tasks:
         known = family.training_tasks()
         count = min(plan.training_tasks, len(known))
@@ -55,6 +60,15 @@ def _scores(
             generator=generator,
             least_steps=plan.episodes * explorer.family.spec.horizon if plan.by_steps else 0,
         )
+    )
+
+
+def _told_return(explorer: Explorer, plan: EvaluationConfig, tasks: Array) -> float:
+    """Mean return of `plan.runs` episodes per task on what the embedding makes of the task itself."""
+    generator = np.random.Generator(np.random.PCG64([plan.seed, TOLD_STREAM]))
+    posed = np.repeat(tasks, plan.runs, axis=0)
+    return float(
+        explorer.episode(posed, explorer.told_z(posed), generator, deterministic=True).returns().mean()
     )
 
 

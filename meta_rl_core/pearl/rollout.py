@@ -55,6 +55,13 @@ class Explorer:
         return self.agent.hypotheses(len(tasks), generator)
 
     @torch.no_grad()
+    def told_z(self, tasks: Array) -> Array:
+        """What an embedding of tasks makes of `tasks` (N, K), its mean, shape (N, latent)."""
+        assert self.agent.embedding is not None, "only runs with a privileged share have one"
+        mean, _ = self.agent.embedding(self._tensor(self.family.task_features(tasks)))
+        return np.asarray(mean.double().cpu().numpy())
+
+    @torch.no_grad()
     def episode(
         self,
         tasks: Array,

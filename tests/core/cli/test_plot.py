@@ -107,6 +107,24 @@ def test_runs_of_a_control_become_a_curve_of_their_own(tmp_path: Path, name: str
         assert said in result.stderr
 
 
+def test_what_runs_earn_when_told_is_drawn_where_all_of_them_have_it(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    with_it, without = make_run(tmp_path / "with", 3), make_run(tmp_path / "without", 3)
+    lines = (with_it / "progress.csv").read_text().splitlines()
+    told = [lines[0] + ",return_told", *(f"{line},{20 * row}" for row, line in enumerate(lines[1:], start=1))]
+    (with_it / "progress.csv").write_text("\n".join(told) + "\n")
+    assert read_progress(with_it)["return_told"].tolist() == [20.0, 40.0, 60.0]
+    assert "return_told" not in read_progress(with_it, "sparse")
+    picture = tmp_path / "curves.svg"
+    for runs, reward, shown in (
+        ((with_it,), "dense", True),
+        ((with_it, without), "dense", False),
+        ((with_it,), "sparse", False),
+    ):
+        assert call(*runs, "--out", picture, "--reward", reward).exit_code == 0
+        assert ("same run, told the task" in picture.read_text()) == shown
+
+
 def test_runs_of_another_preset_are_no_seeds_of_the_same(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     runs = [make_run(tmp_path / f"run{index}", 3, offset=5.0 * index) for index in range(3)]

@@ -66,6 +66,18 @@ def test_two_rows_of_one_step_before_and_after_the_last_phase_both_stay(tmp_path
     assert written(tmp_path) == drawn(tmp_path) == [(10, -1.0), (20, -2.0), (20, -1.5)]
 
 
+def test_a_run_begun_before_a_column_came_to_be_goes_on_below_the_columns_it_has(tmp_path: Path) -> None:
+    log_rows(RunLog(tmp_path), row(1, -1, loss=0.5))
+    counters = {name: value for name, value in row(2, -2).items() if name != "return_adapted"}
+    later = {**counters, "return_told": -0.5, "return_adapted": -2.0, "loss": 0.25}
+    log_rows(RunLog(tmp_path, resume_at_updates=3, resume_at_rows=1), later)
+    with (tmp_path / "progress.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(one["return_adapted"], one["loss"]) for one in rows] == [("-1", "0.5"), ("-2", "0.25")]
+    assert list(rows[0]) == list(row(1, -1, loss=0.5))
+    assert drawn(tmp_path, "return_told") == [(20, -0.5)]
+
+
 def test_where_a_checkpoint_does_not_say_how_many_rows_there_were_its_updates_decide(tmp_path: Path) -> None:
     log_rows(RunLog(tmp_path), *(row(n, -n) for n in (1, 2, 3)))
     assert RunLog(tmp_path, resume_at_updates=6).rows == 2

@@ -11,8 +11,11 @@ import pytest
 import torch
 
 from meta_rl_core.errors import InvalidValueError
+from meta_rl_core.pearl.agent import Agent
+from meta_rl_core.pearl.config import PearlConfig
 from meta_rl_core.pearl.planned_evaluation import planned_scores
 from meta_rl_core.pearl.plans import EvaluationConfig
+from meta_rl_core.pearl.rollout import Explorer
 from meta_rl_core.pearl.trainer import Trainer
 from meta_rl_core.tasks import Array
 from tests.helpers.small_runs import RELABELLED, small_config, small_explorer, small_learner
@@ -114,6 +117,34 @@ def test_controls_that_infer_nothing_have_no_such_score(tmp_path: Path) -> None:
     config = small_config(evaluation=REPLAY, control="oracle", latent_dim=1)
     Trainer(LineFamily(), config, tmp_path).run()
     assert "return_training_replay" not in (tmp_path / "progress.csv").read_text()
+
+
+def test_told_its_task_an_actor_earns_what_the_embedding_lets_it() -> None:
+    family = LineFamily()
+    config = PearlConfig("line", actor_hidden=(), encoder_hidden=(8,), latent_dim=1, privileged_share=0.5)
+    features = torch.as_tensor(family.task_features(family.training_tasks()), dtype=torch.float32)
+    agent = Agent(family.spec, config, torch.Generator().manual_seed(0), features)
+    explorer = Explorer(family, agent)
+    assert agent.embedding is not None
+    calls: list[Array] = []
+
+    def embed(given: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        calls.append(given.numpy())
+        return torch.sign(given[:, :1]), torch.full((len(given), 1), 9.0)
+
+    agent.embedding.forward = embed  # type: ignore[method-assign]
+    with torch.no_grad():  # the action is tanh(50 z): full speed to where z says
+        for value in agent.actor.parameters():
+            value.zero_()
+        agent.actor.network.layers[-1].weight[0, -1] = 50.0
+    plan = EvaluationConfig(tasks=4, runs=2)
+    scores = planned_scores(explorer, plan)
+    goals = family.heldout_tasks(4, plan.seed)
+    np.testing.assert_allclose(calls[-1], family.task_features(np.repeat(goals, 2, axis=0)), rtol=1e-6)
+    # 0.2 m a step on the goal's side for five steps, whatever the embedding's variance.
+    distances = np.abs(np.abs(goals) - 0.2 * np.arange(1, 6))
+    assert scores["return_told"] == pytest.approx(-distances.sum(axis=1).mean(), rel=1e-6)
+    assert "return_told" not in planned_scores(small_explorer(), plan), "without an embedding nobody knows"
 
 
 def test_it_is_refused_where_no_task_has_a_context_of_its_own() -> None:
