@@ -32,6 +32,8 @@ IN_PARTS = 3
 DISTILLATION = "distillation"
 MAY_CHANGE = ("iterations", "environment_steps")
 """How long a run goes on may change when it is resumed."""
+LAST_PHASE = ("distillation_updates", "distillation_learning_rate", "distillation_kl_weight")
+"""These may change as well until the last phase begins: nothing before it knows them."""
 
 
 class CheckpointFolder:
@@ -176,11 +178,14 @@ def _check_origin(learner: Learner, state: Any, directory: Path) -> None:
     except (InvalidValueError, TypeError) as error:
         raise CheckpointError(f"{directory} holds settings this build does not know: {error}") from error
     ours = learner.config.to_dict()
-    differing = sorted(key for key in ours if key not in MAY_CHANGE and saved[key] != ours[key])
+    progress = dict(state["progress"])
+    begun = progress.get("distilled") or progress.get("distillation_done")
+    allowed = MAY_CHANGE if begun else MAY_CHANGE + LAST_PHASE
+    differing = sorted(key for key in ours if key not in allowed and saved[key] != ours[key])
     if differing:
         pairs = ", ".join(f"{key}: saved {saved.get(key)!r}, asked {ours[key]!r}" for key in differing)
         raise CheckpointError(
-            f"{directory} was made with other settings ({pairs}); only {' and '.join(MAY_CHANGE)} may change"
+            f"{directory} was made with other settings ({pairs}); only {', '.join(allowed)} may change"
         )
 
 

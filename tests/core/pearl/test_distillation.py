@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from meta_rl_core.errors import InvalidValueError
+from meta_rl_core.errors import CheckpointError, InvalidValueError
 from meta_rl_core.pearl.config import PearlConfig
 from meta_rl_core.pearl.distillation import Distillation
 from meta_rl_core.pearl.learner import Learner
@@ -94,6 +94,18 @@ def test_a_run_ends_with_it_once_and_keeps_what_it_made(tmp_path: Path, recurren
         assert torch.equal(value, resumed.learner.averaged.state_dict()[name])
     with (tmp_path / "progress.csv").open(newline="") as file:
         assert len(list(csv.DictReader(file))) == 3
+
+
+def test_its_settings_may_change_until_it_begins_and_then_no_more(tmp_path: Path) -> None:
+    Trainer(LineFamily(), make_config(distillation_updates=0), tmp_path).run()
+    longer = make_config(distillation_updates=4, distillation_kl_weight=0.5, distillation_learning_rate=0.1)
+    resumed = Trainer(LineFamily(), longer, tmp_path, resume=True)
+    resumed.run()
+    assert (resumed.progress["iteration"], resumed.progress["distillation_done"]) == (2, 4)
+    with pytest.raises(
+        CheckpointError, match=r"saved 4, asked 5\); only iterations, environment_steps may change"
+    ):
+        Trainer(LineFamily(), make_config(distillation_updates=5), tmp_path, resume=True)
 
 
 def test_without_a_teacher_there_is_nothing_to_distil() -> None:

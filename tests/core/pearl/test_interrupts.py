@@ -154,7 +154,7 @@ def test_an_interrupt_in_the_last_evaluation_keeps_what_the_last_phase_made(
     tmp_path: Path, folder: Path
 ) -> None:
     trainer = Trainer(LineFamily(), config("taught"), tmp_path)
-    interrupt_after(trainer._evaluator, "episode", 8)
+    interrupt_after(trainer._evaluator, "episode", 11)
     trainer.run()
     resumed_like_the_whole("taught", tmp_path, folder, (2, True))
     assert [row["iteration"] for row in rows(tmp_path)] == ["1", "2", "2"]
