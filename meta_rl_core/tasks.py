@@ -46,6 +46,8 @@ class FamilySpec:
         visible_task_names: Task parameters that the observation tells; the first ones, where there are any.
         ranked_by_return: Whether the best policy of a run is the one with the highest return, as where a body is to run
             as fast as it can; otherwise the one that solves most tasks.
+        effort_weight: What the sum of the squared actions costs in the dense reward, whatever else that is made of; 0
+            where nothing like it is in there, or nothing that is known.
     """
 
     name: str
@@ -59,6 +61,7 @@ class FamilySpec:
     robot: RobotInterface | None = None
     visible_task_names: tuple[str, ...] = ()
     ranked_by_return: bool = False
+    effort_weight: float = 0.0
 
 
 class Judgement(NamedTuple):

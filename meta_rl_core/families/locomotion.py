@@ -35,6 +35,8 @@ class LocomotionReward(RewardModel):
 
     signal_terms: tuple[Term, ...] = ()
     action_dim: int
+    effort_weight: float
+    """What the sum of the squared actions costs."""
 
     def judge(self, signals: Array, actions: Array, tasks: Array) -> Judgement:
         """Judges steps row by row; leading shapes of signals, actions and tasks broadcast.
@@ -86,4 +88,5 @@ def make_spec(name: str, reward: LocomotionReward, observation_dim: int, period_
         period_s=period_s,
         context_reward="dense",
         ranked_by_return=True,
+        effort_weight=reward.effort_weight,
     )

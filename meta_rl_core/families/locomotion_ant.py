@@ -30,12 +30,14 @@ class AntDirectionReward(LocomotionReward):
     action_dim = ACTION_DIM
     signal_names = ("torso_velocity_x_m_s", "torso_velocity_y_m_s", "contact_load")
     task_names = ("direction_rad",)
+    effort_weight = 0.5
 
     def rate(self, signals: Array, effort: Array, tasks: Array) -> Verdict:
         """See the class."""
         direction = tasks[..., 0]
         speed = signals[..., 0] * np.cos(direction) + signals[..., 1] * np.sin(direction)
-        return rate_speed(speed - 0.5 * effort - _CONTACT_WEIGHT * signals[..., 2] + 1.0, speed)
+        cost = self.effort_weight * effort + _CONTACT_WEIGHT * signals[..., 2]
+        return rate_speed(speed - cost + 1.0, speed)
 
 
 class AntGoalReward(LocomotionReward):
@@ -48,13 +50,16 @@ class AntGoalReward(LocomotionReward):
     action_dim = ACTION_DIM
     signal_names = ("torso_x_m", "torso_y_m", "contact_load")
     task_names = ("goal_x_m", "goal_y_m")
+    effort_weight = 0.1
 
     def rate(self, signals: Array, effort: Array, tasks: Array) -> Verdict:
         """See the class."""
         offset_x, offset_y = (signals[..., axis] - tasks[..., axis] for axis in (0, 1))
         distance = np.hypot(offset_x, offset_y)
-        reward = -np.abs(offset_x) - np.abs(offset_y) - 0.1 * effort - _CONTACT_WEIGHT * signals[..., 2]
-        return Verdict(reward, distance, np.asarray(distance < GOAL_RADIUS_M))
+        cost = self.effort_weight * effort + _CONTACT_WEIGHT * signals[..., 2]
+        return Verdict(
+            -np.abs(offset_x) - np.abs(offset_y) - cost, distance, np.asarray(distance < GOAL_RADIUS_M)
+        )
 
 
 def nearness(observation: Array, tasks: Array) -> Array:

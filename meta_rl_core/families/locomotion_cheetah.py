@@ -31,11 +31,12 @@ class CheetahVelocityReward(LocomotionReward):
     action_dim = ACTION_DIM
     signal_names = _SIGNAL_NAMES
     task_names = ("target_velocity_m_s",)
+    effort_weight = _EFFORT_WEIGHT
 
     def rate(self, signals: Array, effort: Array, tasks: Array) -> Verdict:
         """See the class."""
         error = np.abs(signals[..., 0] - tasks[..., 0])
-        return Verdict(-error - _EFFORT_WEIGHT * effort, error, np.asarray(error < SOLVED_M_S))
+        return Verdict(-error - self.effort_weight * effort, error, np.asarray(error < SOLVED_M_S))
 
 
 class CheetahDirectionReward(LocomotionReward):
@@ -45,11 +46,12 @@ class CheetahDirectionReward(LocomotionReward):
     action_dim = ACTION_DIM
     signal_names = _SIGNAL_NAMES
     task_names = ("direction",)
+    effort_weight = _EFFORT_WEIGHT
 
     def rate(self, signals: Array, effort: Array, tasks: Array) -> Verdict:
         """See the class."""
         speed = signals[..., 0] * tasks[..., 0]
-        return rate_speed(speed - _EFFORT_WEIGHT * effort, speed)
+        return rate_speed(speed - self.effort_weight * effort, speed)
 
 
 def sample_velocities(generator: np.random.Generator, count: int) -> Array:

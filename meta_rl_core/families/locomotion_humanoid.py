@@ -18,7 +18,6 @@ LARGEST_CONTROL = 0.4
 """Control that the action 1 stands for; its cost is that of the control."""
 # 0.25 times the displacement over five physics steps, divided by the length of one (0.003 s).
 _SPEED_WEIGHT = 0.25 * 5
-_EFFORT_WEIGHT = 0.1 * LARGEST_CONTROL**2
 _IMPACT_WEIGHT, _HIGHEST_IMPACT_COST = 0.5e-6, 10.0
 _ALIVE_BONUS = 5.0
 
@@ -34,13 +33,15 @@ class HumanoidDirectionReward(LocomotionReward):
     action_dim = ACTION_DIM
     signal_names = ("mass_centre_velocity_x_m_s", "mass_centre_velocity_y_m_s", "contact_load")
     task_names = ("direction_rad",)
+    effort_weight = 0.1 * LARGEST_CONTROL**2
 
     def rate(self, signals: Array, effort: Array, tasks: Array) -> Verdict:
         """See the class."""
         direction = tasks[..., 0]
         speed = signals[..., 0] * np.cos(direction) + signals[..., 1] * np.sin(direction)
         impact = np.minimum(_IMPACT_WEIGHT * signals[..., 2], _HIGHEST_IMPACT_COST)
-        return rate_speed(_SPEED_WEIGHT * speed - _EFFORT_WEIGHT * effort - impact + _ALIVE_BONUS, speed)
+        cost = self.effort_weight * effort + impact
+        return rate_speed(_SPEED_WEIGHT * speed - cost + _ALIVE_BONUS, speed)
 
 
 def sample_directions(generator: np.random.Generator, count: int) -> Array:

@@ -22,7 +22,6 @@ TRAINING_COUNT = 40
 LARGEST_EXPONENT = 3.0
 BASE, DAMPING_BASE = 1.5, 1.3
 """Multipliers are 1.5^u, those of dampings 1.3^u, u uniform in [-3, 3]: 0.30 to 3.4, dampings 0.46 to 2.2."""
-_EFFORT_WEIGHT = 1e-3
 _ALIVE_BONUS = 1.0
 
 
@@ -79,12 +78,13 @@ class _ForwardReward(LocomotionReward):
     """reward = v + 1 - 0.001 sum(a^2), v being the mean forward velocity of the root over the step."""
 
     signal_names = ("forward_velocity_m_s",)
+    effort_weight = 1e-3
 
     def rate(self, signals: Array, effort: Array, tasks: Array) -> Verdict:
         """See the class; the task plays no part."""
         del tasks
         speed = signals[..., 0]
-        return rate_speed(speed + _ALIVE_BONUS - _EFFORT_WEIGHT * effort, speed)
+        return rate_speed(speed + _ALIVE_BONUS - self.effort_weight * effort, speed)
 
 
 class HopperParamsReward(_ForwardReward):

@@ -29,12 +29,15 @@ class TwinCritic(nn.Module):
         layer_norm: bool = False,
         scaled: bool = False,
         kind: str = "plain",
+        effort_weight: float = 0.0,
     ) -> None:
         """Builds both networks from one generator, so they start different; `scaled` observations are normalised.
 
-        `kind` is one of the configuration's `critic_kind`.
+        `kind` is one of the configuration's `critic_kind`. What an action costs by itself, `effort_weight` times the
+        sum of its squares, is taken off both values as it is: no network must find it beside all that comes after.
         """
         super().__init__()
+        self.effort_weight = effort_weight
         inputs, places = observation_dim + action_dim + latent_dim, (0,) if scaled else ()
 
         def build() -> ValueNetwork:
@@ -53,7 +56,11 @@ class TwinCritic(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """Both values, each of shape (...); with `fixed` no gradient reaches the weights."""
         inputs = torch.cat([observation, action, z], dim=-1)
-        return self.first(inputs, fixed=fixed).squeeze(-1), self.second(inputs, fixed=fixed).squeeze(-1)
+        first, second = (network(inputs, fixed=fixed).squeeze(-1) for network in (self.first, self.second))
+        if self.effort_weight == 0.0:
+            return first, second
+        effort = self.effort_weight * action.square().sum(dim=-1)
+        return first - effort, second - effort
 
     def smaller(self, observation: Tensor, action: Tensor, z: Tensor, *, fixed: bool = False) -> Tensor:
         """The smaller of both values, shape (...)."""

@@ -82,6 +82,9 @@ class PearlConfig:
     tasks; they are never visited, so they cost no environment step (needs relabelling)."""
     potential_weight: float = 0.0
     """Weight of the family's potential in the rewards of RL batches, which leaves the best policy as it is."""
+    known_effort: bool = False
+    """Critics take off what the action costs by itself, as the family says it (`effort_weight`), and learn the rest
+    (sac_v2): that cost is small beside all later rewards, and lost in a network's errors."""
     reward_prediction_weight: float = 0.0
     """Weight of an auxiliary head that predicts the reward from (s, a, s', z); shapes z directly."""
     transition_prediction_weight: float = 0.0

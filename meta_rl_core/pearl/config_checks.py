@@ -169,6 +169,8 @@ def _check_networks(config: PearlConfig) -> None:
         raise InvalidValueError("a recurrent encoder needs at least one width in encoder_hidden, got none")
     if config.normalise_observations and (config.method != "sac_v2" or config.recurrent_encoder):
         raise InvalidValueError("normalise_observations needs method sac_v2 and no recurrent encoder")
+    if config.known_effort and config.method != "sac_v2":
+        raise InvalidValueError(f"known_effort needs method sac_v2, got {config.method}")
     if config.critic_kind == "plain":
         return
     if config.method != "sac_v2":

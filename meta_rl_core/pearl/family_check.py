@@ -69,9 +69,28 @@ def check_settings(family: TaskFamily, config: PearlConfig) -> None:
             f"tasks of {spec.name!r} change the dynamics, so a transition of one is not a transition of "
             "another; use --set relabel=false or --preset paper"
         )
+    if config.known_effort:
+        _expect_effort(family)
     if config.potential_weight:
         potential = family.potential(np.zeros((1, spec.observation_dim)), _two_tasks(family))
         _expect(family, "potential()", potential, (2,))
+
+
+def _expect_effort(family: TaskFamily) -> None:
+    """What the reward says an action costs must be what it costs."""
+    spec, weight = family.spec, family.spec.effort_weight
+    if not weight > 0.0:
+        raise ContractError(
+            f"the reward of {spec.name!r} tells no cost of effort (effort_weight {weight}); set known_effort=false"
+        )
+    actions = np.stack([np.zeros(spec.action_dim), np.linspace(-1.0, 0.5, spec.action_dim)])
+    judged = family.reward_model.judge(np.zeros((2, len(spec.signal_names))), actions, _two_tasks(family)[:1])
+    cost, wanted = judged.reward[0] - judged.reward[1], weight * np.square(actions[1]).sum()
+    if not np.isclose(cost, wanted, rtol=1e-5):
+        raise ContractError(
+            f"{spec.name!r} names an effort_weight of {weight}, by which actions {actions[1].tolist()} cost {wanted:.6g}, "
+            f"but in its reward they cost {cost:.6g}; mend it, or set known_effort=false"
+        )
 
 
 def _two_tasks(family: TaskFamily) -> Array:

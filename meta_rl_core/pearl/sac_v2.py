@@ -50,6 +50,7 @@ class SacV2Update(nn.Module):
             generator=generator,
             scaled=config.normalise_observations,
             kind=config.critic_kind,
+            effort_weight=config.reward_scale * spec.effort_weight if config.known_effort else 0.0,
         )
         self.target_critic: TwinCritic | None = None
         if config.critic_kind != "batch_norm":

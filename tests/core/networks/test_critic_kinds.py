@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -19,7 +21,7 @@ def generator() -> torch.Generator:
     return torch.Generator().manual_seed(3)
 
 
-def critic(kind: str, **settings: bool) -> TwinCritic:
+def critic(kind: str, **settings: Any) -> TwinCritic:
     return TwinCritic(3, 2, 1, (16, 16), generator=generator(), kind=kind, **settings)
 
 
@@ -101,6 +103,20 @@ def test_fixed_critics_give_gradients_to_actions_and_none_to_weights(kind: str) 
     network.smaller(observation, action, z, fixed=True).sum().backward()
     assert action.grad is not None and action.grad.abs().sum() > 0.0
     assert all(parameter.grad is None for parameter in network.parameters())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_an_action_costs_by_itself_is_taken_off_both_values_and_felt_by_the_actor(kind: str) -> None:
+    plain, knowing = critic(kind), critic(kind, effort_weight=0.25)
+    observation, action, z = inputs()
+    for got, rest in zip(knowing(observation, action, z), plain(observation, action, z), strict=True):
+        assert torch.allclose(got, rest - 0.25 * (action[..., 0] ** 2 + action[..., 1] ** 2), atol=1e-6)
+    action.requires_grad_()
+    slopes = [
+        torch.autograd.grad(one(observation, action, z, fixed=True)[0].sum(), action)[0]
+        for one in (knowing, plain)
+    ]
+    assert torch.allclose(slopes[0], slopes[1] - 0.5 * action, atol=1e-6)
 
 
 @pytest.mark.parametrize("kind", KINDS)
