@@ -88,8 +88,8 @@ def _expect_effort(family: TaskFamily) -> None:
     cost, wanted = judged.reward[0] - judged.reward[1], weight * np.square(actions[1]).sum()
     if not np.isclose(cost, wanted, rtol=1e-5):
         raise ContractError(
-            f"{spec.name!r} names an effort_weight of {weight}, by which actions {actions[1].tolist()} cost {wanted:.6g}, "
-            f"but in its reward they cost {cost:.6g}; mend it, or set known_effort=false"
+            f"{spec.name!r} names an effort_weight of {weight}, by which actions {actions[1].tolist()} cost "
+            f"{wanted:.6g}, but in its reward they cost {cost:.6g}; mend it, or set known_effort=false"
         )
 
 
