@@ -126,13 +126,7 @@ FAST: dict[str, dict[str, Any]] = {
         "latent_dim": 8,
         "encoder_hidden": (256, 256),
         "relabelled_tasks": 2000,
-        # Actor and critics are told every goal, or they learn to act on what the encoder mistakes it for; the encoder
-        # learns to tell it beside them and, in earnest, in the last phase.
-        "privileged_share": 1.0,
-        # What an action costs is less than critics err by (`critic_loss`): learnt, it would not show the actor how to
-        # save it.
-        "known_effort": True,
-        "distillation_updates": 25_000,
+        "distillation_updates": 15_000,
         "hypotheses_per_episode": 3,
     },
     "humanoid-dir": {**_FAST_RUNNING, "reward_scale": 0.2},
