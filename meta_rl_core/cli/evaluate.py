@@ -107,7 +107,7 @@ def evaluate(
     scores["wall_s"] = time.monotonic() - started
     if json_path is not None:
         _write_json(json_path, scores)
-    _print_table(scores)
+    print_table(scores)
 
 
 def _scores(
@@ -151,7 +151,8 @@ def _short(value: float) -> str:
     return f"{value:.1f}" if abs(value) < 100.0 else f"{value:.0f}"
 
 
-def _print_table(scores: dict[str, Any]) -> None:
+def print_table(scores: dict[str, Any]) -> None:
+    """What `--json` writes, for a terminal of 80 columns: a line per episode, and under what conditions."""
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
@@ -161,23 +162,27 @@ def _print_table(scores: dict[str, Any]) -> None:
     table = Table(title=title, box=SIMPLE_HEAD, padding=(0, 1))
     for heading in ("episode", "z from"):
         table.add_column(heading, no_wrap=True)
-    for heading in ("solved", "return", "worst 5%", "sparse", "error"):
+    # Families without a sparse reward repeat the dense one.
+    has_sparse = any(one["sparse_return_mean"] != one["return_mean"] for one in scores["per_episode"])
+    for heading in ("solved", "return", "worst 5%", *(["sparse"] if has_sparse else []), "error"):
         table.add_column(heading, justify="right", no_wrap=True)
     for index, episode in enumerate(scores["per_episode"]):
         explores = index < scores["exploration_episodes"]
+        sparse = f"{_short(episode['sparse_return_mean'])} ± {_short(episode['sparse_return_std'])}"
         table.add_row(
             str(index + 1),
             scores["exploration"] if explores else "posterior",
             f"{100 * episode['success_rate']:.0f} %",
             f"{_short(episode['return_mean'])} ± {_short(episode['return_std'])}",
             _short(episode["return_cvar5"]),
-            f"{_short(episode['sparse_return_mean'])} ± {_short(episode['sparse_return_std'])}",
+            *([sparse] if has_sparse else []),
             f"{episode['final_error_median']:.3f}",
         )
     console = Console()
     belief = "no adaptation" if scores["sampling"] == "prior" else f"posterior {scores['sampling']}"
     console.print(table)
-    console.print("return, sparse: mean ± std over tasks; error: median at the end of the episode")
+    returns = "return, sparse" if has_sparse else "return"
+    console.print(f"{returns}: mean ± std over tasks; error: median at the end of the episode")
     source = (
         f"bundle {scores['bundle_hash'][:12]}" if "bundle_hash" in scores else f"control {scores['control']}"
     )

@@ -10,11 +10,14 @@ import pytest
 from click.testing import CliRunner, Result
 
 from meta_rl_core.bundle import load_bundle
+from meta_rl_core.cli.evaluate import print_table
 from meta_rl_core.cli.main import main
 from meta_rl_core.errors import UnknownNameError
 from meta_rl_core.registry import load_family
 from tests.helpers.bundles import make_random_bundle, random_parts
 from tests.helpers.toy_family import LineFamily
+
+POLICIES = Path(__file__).parents[3] / "policies"
 
 
 def call(*arguments: object) -> Result:
@@ -37,6 +40,40 @@ def test_evaluating_writes_every_score_that_was_promised(tmp_path: Path) -> None
     assert scores["env_steps"] == 4 * 3 * bundle.manifest.horizon
     assert scores["bundle_hash"] == bundle.hash
     assert "posterior" in result.output
+
+
+@pytest.mark.parametrize(("policy", "shown"), [("sparse-point-robot", True), ("cheetah-dir", False)])
+def test_a_sparse_return_is_shown_where_there_is_one(policy: str, shown: bool) -> None:
+    result = call("evaluate", POLICIES / policy, "--tasks", 1, "--episodes", 1, "--exploration-episodes", 0)
+    assert result.exit_code == 0, result.output
+    heading = next(line for line in result.output.splitlines() if "worst 5%" in line)
+    assert ("sparse" in heading) == shown
+    assert ("return, sparse: mean" in result.output) == shown
+
+
+def test_returns_of_thousands_fit_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    episode = {
+        "success_rate": 1.0,
+        "return_mean": -30.0,
+        "return_std": 1392.0,
+        "return_cvar5": -1670.0,
+        "sparse_return_mean": -30.0,
+        "sparse_return_std": 1392.0,
+        "final_error_median": 3.894,
+    }
+    named = {
+        "bundle": "cheetah-dir",
+        "family": "cheetah-dir",
+        "bundle_hash": "0" * 64,
+        "exploration": "cover",
+    }
+    counted = {"tasks": 100, "seed": 11, "env_steps": 60_000, "training_env_steps": 984_000, "wall_s": 15.1}
+    print_table(
+        {**named, **counted, "sampling": "sample", "exploration_episodes": 2, "per_episode": [episode] * 3}
+    )
+    output = capsys.readouterr().out
+    assert "…" not in output and "3.894" in output
+    assert max(map(len, output.splitlines())) <= 80
 
 
 def test_tasks_that_nobody_saw_are_other_ones(tmp_path: Path) -> None:
