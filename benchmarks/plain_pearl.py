@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from meta_rl_core.networks.encoder import Encoder
+from meta_rl_core.networks.mlp import MLP
 from meta_rl_core.pearl.batch import Batch
 from meta_rl_core.pearl.config import PearlConfig
 from meta_rl_core.pearl.sac_v1 import SacV1Update
@@ -28,11 +29,13 @@ class PlainUpdate:
         self.config: PearlConfig = update.config
         encoder = update.agent.encoder
         assert isinstance(encoder, Encoder), "this version knows no recurrent encoder"
+        first, second = update.critic.first, update.critic.second
+        assert isinstance(first, MLP) and isinstance(second, MLP), "the published critics are plain"
         networks = {
             "encoder": encoder.network,
             "actor": update.agent.actor.network,
-            "first": update.critic.first,
-            "second": update.critic.second,
+            "first": first,
+            "second": second,
             "value": update.value.network,
             "target": update.target_value.network,
         }
