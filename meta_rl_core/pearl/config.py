@@ -113,6 +113,9 @@ class PearlConfig:
     hypotheses_per_episode: int = 1
     """How many hypotheses an exploring episode of the exported policy tries, one after the other; where there is an
     embedding."""
+    noise_exponent: float = 0.0
+    """How the noise on actions in collected episodes hangs together from step to step: its power falls as frequency to
+    the minus this. 0 is white noise, as in the paper, 1 is pink."""
     target_entropy_per_action: float = -1.0
     initial_temperature: float = 1.0
     """Weight of the entropy at the start (sac_v2), tuned from there on."""

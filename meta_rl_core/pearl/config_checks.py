@@ -91,6 +91,8 @@ def check_ranges(config: PearlConfig) -> None:
     for name, high in _AT_MOST.items():
         if not 0.0 < getattr(config, name) <= high:
             raise InvalidValueError(f"{name} must lie in (0.0, {high}], got {getattr(config, name)}")
+    if not 0.0 <= config.noise_exponent <= 2.0:
+        raise InvalidValueError(f"noise_exponent must lie in [0, 2], got {config.noise_exponent}")
     if not 0.0 <= config.privileged_share <= 1.0:
         raise InvalidValueError(f"privileged_share must lie in [0, 1], got {config.privileged_share}")
     for name in _NOT_NEGATIVE:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from meta_rl_core.errors import NonFiniteError
 from meta_rl_core.networks.recurrent_encoder import RecurrentEncoder
+from meta_rl_core.pearl.action_noise import action_noise
 from meta_rl_core.pearl.agent import Agent
 from meta_rl_core.pearl.episodes import Episodes
 from meta_rl_core.pearl.sequences import draw_stretch
@@ -92,11 +93,14 @@ class Explorer:
         spec, latent = self.family.spec, self._tensor(z)
         record = _empty(count, spec.horizon, spec.observation_dim, spec.action_dim, len(spec.signal_names))
         observation = worlds.reset(tasks, generator.integers(SEED_LIMIT, size=count))
+        noise = action_noise(
+            self.agent.config.noise_exponent, spec.horizon, (count, spec.action_dim), generator
+        )
         alive: NDArray[np.bool_] = np.ones(count, dtype=np.bool_) if going is None else going.copy()
         for step in range(spec.horizon):
             action = held_action
             if action is None:
-                action = self._act(observation, latent, generator, deterministic)
+                action = self._act(observation, latent, None if deterministic else next(noise))
             result = worlds.step(action)
             record.observation[:, step] = observation
             record.action[:, step] = action
@@ -110,12 +114,9 @@ class Explorer:
                 break
         return self._judge(record, tasks)
 
-    def _act(
-        self, observation: Array, z: torch.Tensor, generator: np.random.Generator, deterministic: bool
-    ) -> Array:
+    def _act(self, observation: Array, z: torch.Tensor, noise: Array | None) -> Array:
         mean, log_std = self.agent.actor(self._tensor(observation), z)
-        if not deterministic:
-            noise = generator.standard_normal(mean.shape)
+        if noise is not None:
             mean = mean + log_std.exp() * self._tensor(noise)
         return torch.tanh(mean).double().cpu().numpy()
 
