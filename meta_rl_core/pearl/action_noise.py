@@ -19,7 +19,9 @@ from meta_rl_core.tasks import Array
 def action_noise(
     exponent: float, horizon: int, shape: tuple[int, ...], generator: np.random.Generator
 ) -> Iterator[Array]:
-    """Standard normal noise for each step of an episode, every element on its own.
+    """Normal noise of mean 0 and spread 1 for each step of an episode, every element on its own.
+
+    A short stretch of coloured noise is somewhat wider than its nominal spread, pink noise of 200 steps by 5 %.
 
     Args:
         exponent: Power falls as frequency to the minus this: 0 is white, 1 pink, 2 brown.

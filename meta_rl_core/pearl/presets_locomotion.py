@@ -116,8 +116,8 @@ FAST: dict[str, dict[str, Any]] = {
         "iterations": 300,
     },
     "ant-dir": {**_FAST_RUNNING, **_FEW_TASKS},
-    # A quarter of what resting there for ever would earn: about what an ant still loses that walks on to its goal, so
-    # that little is left for the critics to learn.
+    # A quarter of what resting there for ever would earn: an ant that walks on to its goal loses far less than all of
+    # that, and critics learn the difference.
     "ant-goal": {
         **_FAST_RUNNING,
         "potential_weight": 25.0,
