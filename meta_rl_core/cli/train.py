@@ -109,7 +109,8 @@ def train(
     from meta_rl_core.pearl.device import checked_device
     from meta_rl_core.pearl.memory import keep_freed_memory
     from meta_rl_core.pearl.presets import control_settings, make_config
-    from meta_rl_core.pearl.trainer import COMMAND_FILE, Trainer
+    from meta_rl_core.pearl.run_command import note_command
+    from meta_rl_core.pearl.trainer import Trainer
     from meta_rl_core.registry import load_family
 
     # A run in the background inherits an ignored SIGINT, and a machine that shuts down sends SIGTERM: both save.
@@ -137,10 +138,9 @@ def train(
     if resume:
         _same_ranges(directory, ranges)
     trainer = Trainer(tasks, config, directory, resume=resume, device=device)
-    if not resume:
-        if ranges is not None:
-            (directory / RANGES_FILE).write_bytes(ranges.read_bytes())
-        (directory / COMMAND_FILE).write_text(shlex.join(["pitaya", *sys.argv[1:]]) + "\n")
+    if not resume and ranges is not None:
+        (directory / RANGES_FILE).write_bytes(ranges.read_bytes())
+    note_command(directory, shlex.join(["pitaya", *sys.argv[1:]]))
     complete = trainer.run()
     click.echo(f"run: {directory}")
     if not complete:

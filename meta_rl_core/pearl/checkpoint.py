@@ -34,6 +34,8 @@ MAY_CHANGE = ("iterations", "environment_steps")
 """How long a run goes on may change when it is resumed."""
 LAST_PHASE = ("distillation_updates", "distillation_learning_rate", "distillation_kl_weight")
 """These may change as well until the last phase begins: nothing before it knows them."""
+PACE = ("updates_per_iteration", "learning_rate", "learning_rate_decay", "learning_rate_decay_from")
+"""These may change where environment steps bound the run: its share that is over does not depend on them then."""
 
 
 class CheckpointFolder:
@@ -180,7 +182,9 @@ def _check_origin(learner: Learner, state: Any, directory: Path) -> None:
     ours = learner.config.to_dict()
     progress = dict(state["progress"])
     begun = progress.get("distilled") or progress.get("distillation_done")
-    allowed = MAY_CHANGE if begun else MAY_CHANGE + LAST_PHASE
+    allowed: tuple[str, ...] = MAY_CHANGE if begun else MAY_CHANGE + LAST_PHASE
+    if ours["environment_steps"] is not None:
+        allowed += PACE
     differing = sorted(key for key in ours if key not in allowed and saved[key] != ours[key])
     if differing:
         pairs = ", ".join(f"{key}: saved {saved.get(key)!r}, asked {ours[key]!r}" for key in differing)

@@ -23,8 +23,8 @@ from meta_rl_core.networks.recurrent_encoder import RecurrentEncoder
 from meta_rl_core.pearl.agent import Agent
 from meta_rl_core.pearl.config import PearlConfig
 from meta_rl_core.pearl.rollout import Explorer
+from meta_rl_core.pearl.run_command import noted_commands
 from meta_rl_core.pearl.snapshot import AVERAGED
-from meta_rl_core.pearl.trainer import COMMAND_FILE
 from meta_rl_core.registry import load_family
 from meta_rl_core.tasks import TaskFamily
 
@@ -186,10 +186,10 @@ def _golden(agent: Agent, family: TaskFamily) -> dict[str, NDArray[np.float32]]:
 
 
 def _command(run_directory: Path, config: PearlConfig) -> str:
-    try:
-        return (run_directory / COMMAND_FILE).read_text().strip()
-    except OSError:
-        return f"pitaya train {config.family} --preset {config.preset} --seed {config.seed}"
+    return (
+        noted_commands(run_directory)
+        or f"pitaya train {config.family} --preset {config.preset} --seed {config.seed}"
+    )
 
 
 def _commit() -> str:
