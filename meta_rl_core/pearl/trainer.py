@@ -131,7 +131,7 @@ class Trainer:
         self.learner.collect()
         losses, pace = self._learn_and_time()
         self.progress["iteration"] += 1
-        if self.progress["iteration"] % self.config.evaluation.every_iterations == 0:
+        if self.progress["iteration"] % self.config.evaluation.every_iterations == 0 or self._is_finished():
             self.progress["unevaluated"] = losses
         self._reach_boundary()
         display.show_iteration(pace, self.learner.share_done())

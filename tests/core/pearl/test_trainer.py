@@ -57,6 +57,12 @@ def test_a_resumed_run_has_the_same_curve_as_one_that_was_never_stopped(
     assert len(rows(tmp_path / "parts")) == 6
 
 
+def test_a_run_ends_with_an_evaluation_of_what_it_made(tmp_path: Path) -> None:
+    every_second = EvaluationConfig(2, 3, 3, 1)
+    Trainer(LineFamily(), small_config(iterations=3, evaluation=every_second), tmp_path).run()
+    assert [row["iteration"] for row in rows(tmp_path)] == ["2", "3"]
+
+
 def test_rows_written_after_the_last_checkpoint_of_a_killed_run_do_not_appear_twice(tmp_path: Path) -> None:
     trainer = Trainer(LineFamily(), small_config(iterations=2), tmp_path)
     trainer.run()
