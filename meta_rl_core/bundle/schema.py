@@ -28,6 +28,7 @@ LARGEST_TENSORS_BYTES = 64 << 20
 LARGEST_DIMENSION = 65_536
 LARGEST_COUNT = 2**53
 MOST_HYPOTHESES = 1000
+LONGEST_COMMAND = 4000
 """Covering compares all pairs, so a hostile number would keep a robot busy."""
 MOST_HYPOTHESES_PER_EPISODE = 16
 LEAST_ALARM, LARGEST_ALARM = 0.1, 1000.0
@@ -111,7 +112,7 @@ def _read_provenance(fields: Fields) -> Provenance:
     scores = fields.inner("scores")
     provenance = Provenance(
         commit=fields.text("commit", longest=200),
-        command=fields.text("command", longest=4000),
+        command=fields.text("command", longest=LONGEST_COMMAND),
         preset=fields.text("preset", longest=200),
         seed=fields.integer("seed", 0, 2**64 - 1),
         env_steps=fields.integer("env_steps", 0, LARGEST_COUNT),

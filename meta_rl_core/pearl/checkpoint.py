@@ -191,6 +191,19 @@ def _check_origin(learner: Learner, state: Any, directory: Path) -> None:
         raise CheckpointError(
             f"{directory} was made with other settings ({pairs}); only {', '.join(allowed)} may change"
         )
+    _check_bound(ours, saved, state, directory)
+
+
+def _check_bound(ours: dict[str, Any], saved: dict[str, Any], state: Any, directory: Path) -> None:
+    """Refuses to bound by iterations a run whose updates per iteration have changed: its share would be a wrong one."""
+    updates_now = state["progress"]["iteration"] * ours["updates_per_iteration"]
+    released = ours["environment_steps"] is None and saved["environment_steps"] is not None
+    if released and state["updates"] != updates_now:
+        raise CheckpointError(
+            f"{directory} has {state['updates']} updates in {state['progress']['iteration']} iterations, not "
+            f"{ours['updates_per_iteration']} in each, so that iterations cannot tell how much of it is over; resume "
+            "it with --steps"
+        )
 
 
 def _restore_optimisers(learner: Learner, tensors: dict[str, Tensor]) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from meta_rl_core.bundle.schema import LONGEST_COMMAND
+
 COMMAND_FILE = "command.txt"
-LONGEST = 4000
-"""Characters that a bundle's manifest takes."""
+"""A line for each command; a bundle's provenance quotes them."""
 
 
 def note_command(run_directory: Path, command: str) -> None:
@@ -25,7 +26,7 @@ def noted_commands(run_directory: Path) -> str:
     """
     commands = _commands(run_directory / COMMAND_FILE)
     line = "; ".join(commands)
-    return line if len(line) <= LONGEST else f"{commands[0]}; ...; {commands[-1]}"[:LONGEST]
+    return line if len(line) <= LONGEST_COMMAND else f"{commands[0]}; ...; {commands[-1]}"[:LONGEST_COMMAND]
 
 
 def _commands(file: Path) -> list[str]:

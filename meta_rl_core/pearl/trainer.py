@@ -36,7 +36,6 @@ BEGINNING: dict[str, Any] = {
     "rows": None,  # how many rows of progress.csv belong to this moment
 }
 """What a checkpoint knows of the loop; those made before a key came to be do not hold it."""
-"""The command line that started the run; a bundle's provenance quotes it."""
 
 
 class Trainer:

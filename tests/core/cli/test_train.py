@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import re
+import shlex
+import sys
 from pathlib import Path
 
 import pytest
@@ -94,6 +96,18 @@ def test_a_budget_of_steps_ends_the_run_and_the_output_shows_how_it_gets_on(tmp_
     assert "updates/s 0 min left return" in output
     assert " -> " in output
     assert "environment_steps: 16001" in (tmp_path / "run" / "config.yaml").read_text()
+
+
+def test_the_run_keeps_the_commands_that_began_and_resumed_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    began = ("train", "point-robot", "--steps", "16001", "--out", str(tmp_path / "run"), *TINY)
+    for command in (began, (*began, "--resume")):
+        monkeypatch.setattr(sys, "argv", ["pitaya", *command])
+        code, output = train(*command[1:])
+        assert code == 0, output
+    noted = (tmp_path / "run" / "command.txt").read_text().splitlines()
+    assert noted == [shlex.join(("pitaya", *began)), shlex.join(("pitaya", *began, "--resume"))]
 
 
 @pytest.mark.parametrize(("preset", "beyond"), [("paper", 3), ("fast", 0)])

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from meta_rl_core.bundle.schema import LONGEST_COMMAND
 from meta_rl_core.errors import CheckpointError
-from meta_rl_core.pearl.run_command import LONGEST, note_command, noted_commands
+from meta_rl_core.pearl.run_command import note_command, noted_commands
 from meta_rl_core.pearl.trainer import Trainer
 from tests.helpers.small_runs import small_config
 from tests.helpers.toy_family import LineFamily
@@ -45,6 +46,22 @@ def test_even_there_what_shapes_the_networks_may_not(tmp_path: Path) -> None:
         resumed(tmp_path, **{**HALF, "environment_steps": 110}, meta_batch=4)
 
 
+def test_a_run_at_another_pace_stays_bounded_by_steps(tmp_path: Path) -> None:
+    Trainer(LineFamily(), small_config(**HALF), tmp_path).run()
+    resumed(tmp_path, **{**HALF, "environment_steps": 110}, updates_per_iteration=7).run()
+    without = {**HALF, "environment_steps": None, "iterations": 9, "updates_per_iteration": 7}
+    with pytest.raises(
+        CheckpointError, match=r"20 updates in 4 iterations, not 7 in each.*resume it with --steps"
+    ):
+        resumed(tmp_path, **without)
+
+
+def test_a_run_at_one_pace_may_be_bounded_by_iterations_after_all(tmp_path: Path) -> None:
+    Trainer(LineFamily(), small_config(**HALF), tmp_path).run()
+    going_on = resumed(tmp_path, **{**HALF, "environment_steps": None}, iterations=4)
+    assert going_on.learner.share_done() == 0.5
+
+
 def test_a_run_knows_the_commands_that_made_it_in_their_order(tmp_path: Path) -> None:
     assert noted_commands(tmp_path) == ""
     for command in ("train --steps 60", "train --resume", "train --resume", "train --steps 80 --resume"):
@@ -53,6 +70,6 @@ def test_a_run_knows_the_commands_that_made_it_in_their_order(tmp_path: Path) ->
 
 
 def test_commands_too_long_for_a_manifest_are_cut_to_the_first_and_the_last(tmp_path: Path) -> None:
-    for command in ("first", "m" * LONGEST, "last"):
+    for command in ("first", "m" * LONGEST_COMMAND, "last"):
         note_command(tmp_path, command)
     assert noted_commands(tmp_path) == "first; ...; last"
